@@ -1,0 +1,32 @@
+/** Addresses, prefixes and MACs as values: parse at the edge, compute here, format at the other edge. */
+export {
+  type Addr,
+  type AddrPort,
+  addrEquals,
+  addrFromBigInt,
+  addrFromBytes,
+  addrPlus,
+  addrToBigInt,
+  compareAddrs,
+  type Family,
+  formatAddr,
+  formatAddrPort,
+  parseAddr,
+  tryParseAddr,
+} from "./addr.ts";
+export { formatMac, type Mac, parseMac } from "./mac.ts";
+export {
+  addrBits,
+  formatPrefix,
+  hostPrefix,
+  maskPrefix,
+  nthAddr,
+  nthSubnet,
+  type Prefix,
+  parsePrefix,
+  prefixContains,
+  prefixEquals,
+  prefixOverlaps,
+  prefixSize,
+  tryParsePrefix,
+} from "./prefix.ts";
