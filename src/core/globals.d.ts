@@ -14,4 +14,3 @@ declare class AbortSignal {
   addEventListener(type: "abort", listener: () => void, options?: { once?: boolean }): void;
   removeEventListener(type: "abort", listener: () => void): void;
 }
-declare function encodeURIComponent(text: string): string;
