@@ -1,0 +1,11 @@
+/**
+ * The Kubernetes API's types as data, and what is done along them: reading JSON and protobuf bodies, defaults, validation, OpenAPI.
+ * A door of its own, because the data is large: the API server and the command line enter by it, agents and pods do not.
+ */
+export { applyDefaults } from "../defaults/index.ts";
+export { type ApiResource, type ApiSubresource, openApiDocument, openApiIndex } from "../openapi/index.ts";
+export { type DecodedProtobuf, decodeProtobuf, isProtobuf } from "../protobuf/index.ts";
+export { type FieldError, type FieldErrorType, invalidStatus, validate } from "../validation/index.ts";
+export { type Decoded, decodeObject, type FieldValidation, strictDecodingError } from "./decode.ts";
+export { type GroupVersionKind, schemaFor, typeSchema } from "./table.ts";
+export type { FieldSchema, TypeSchema } from "./types.ts";
