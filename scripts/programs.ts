@@ -1,4 +1,6 @@
 /** The programs that a cluster starts: name in `dist` to source. */
 export const PROGRAMS: Record<string, string> = {
   cli: "src/app/cli/main.ts",
+  sandbox: "src/app/sandbox/main.ts",
+  supervisor: "src/app/supervisor/main.ts",
 };

@@ -1,0 +1,107 @@
+// The sandbox's door for the host: a Unix socket on which one line of JSON asks and one line answers, or a stream begins.
+import { rmSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { createInterface } from "node:readline";
+import { errorMessage, FairleadError } from "#base";
+import type { ComponentStatus } from "./supervise.ts";
+
+export type ControlRequest =
+  /** Answered with `SandboxStatus`. */
+  | { readonly op: "status" }
+  /** A TCP connection from `outside` to a NodePort; after an empty answer `{}` the socket is that connection. */
+  | { readonly op: "dial-node-port"; readonly port: number }
+  /** A line `{ports: number[]}` now and whenever the NodePorts change. */
+  | { readonly op: "node-ports" };
+
+export interface SandboxStatus {
+  readonly components: readonly ComponentStatus[];
+}
+
+export interface ControlHandlers {
+  status(): SandboxStatus;
+  /** Resolves when the connection stands. */
+  dialNodePort(port: number): Promise<Socket>;
+  /** Calls `listener` at once and for every change; the returned function ends that. */
+  watchNodePorts(listener: (ports: readonly number[]) => void): () => void;
+}
+
+export function serveControl(path: string, handlers: ControlHandlers): Server {
+  rmSync(path, { force: true });
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => socket.destroy());
+    readLine(socket)
+      .then((line) => answer(socket, parseRequest(line), handlers))
+      .catch((err) => socket.end(`${JSON.stringify({ error: errorMessage(err) })}\n`));
+  });
+  return server.listen(path);
+}
+
+/** The first line of `socket`, which is left paused with what followed it unread. */
+export function readLine(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = Buffer.alloc(0);
+    const end = (): void => reject(new FairleadError("the connection ended before a line came", { code: "EPIPE" }));
+    const read = (): void => {
+      for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) {
+        text = Buffer.concat([text, chunk]);
+        const newline = text.indexOf(10);
+        if (newline < 0) continue;
+        socket.off("readable", read).off("end", end).off("close", end);
+        const rest = text.subarray(newline + 1);
+        if (rest.length > 0) socket.unshift(rest);
+        resolve(text.subarray(0, newline).toString());
+        return;
+      }
+    };
+    socket.on("readable", read).once("end", end).once("close", end);
+  });
+}
+
+function parseRequest(line: string): ControlRequest {
+  const value: unknown = JSON.parse(line);
+  if (typeof value === "object" && value !== null && "op" in value) {
+    if (value.op === "status" || value.op === "node-ports") return { op: value.op };
+    if (value.op === "dial-node-port" && "port" in value && typeof value.port === "number") return { op: value.op, port: value.port };
+  }
+  throw new FairleadError(`control request not understood: ${line}`, { code: "BadRequest" });
+}
+
+async function answer(socket: Socket, request: ControlRequest, handlers: ControlHandlers): Promise<void> {
+  switch (request.op) {
+    case "status":
+      socket.end(`${JSON.stringify(handlers.status())}\n`);
+      return;
+    case "dial-node-port": {
+      const upstream = await handlers.dialNodePort(request.port);
+      socket.write("{}\n");
+      join(socket, upstream);
+      return;
+    }
+    case "node-ports": {
+      const stop = handlers.watchNodePorts((ports) => socket.write(`${JSON.stringify({ ports })}\n`));
+      socket.once("close", stop).once("end", () => socket.end());
+      socket.resume();
+    }
+  }
+}
+
+/** Carries bytes both ways, half-closes included; an error of one side ends both. */
+export function join(a: Socket, b: Socket): void {
+  a.pipe(b).pipe(a);
+  a.on("error", () => b.destroy()).on("close", () => b.destroy());
+  b.on("error", () => a.destroy()).on("close", () => a.destroy());
+}
+
+/** The client's side: sends `request` and returns the answer's first line with the socket, ready for what follows. */
+export async function askControl(path: string, request: ControlRequest): Promise<{ line: string; socket: Socket }> {
+  const { connect } = await import("node:net");
+  const socket = connect({ path, allowHalfOpen: true });
+  await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+  socket.write(`${JSON.stringify(request)}\n`);
+  return { line: await readLine(socket), socket };
+}
+
+/** Further lines of a stream that `askControl` began. */
+export function controlLines(socket: Socket): AsyncIterable<string> {
+  return createInterface({ input: socket });
+}
