@@ -14,7 +14,7 @@ export {
   parseAddr,
   tryParseAddr,
 } from "./addr.ts";
-export { formatMac, type Mac, parseMac } from "./mac.ts";
+export { formatMac, type Mac, macOfAddr, parseMac } from "./mac.ts";
 export {
   addrBits,
   formatPrefix,
