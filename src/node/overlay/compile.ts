@@ -1,0 +1,147 @@
+// From nodes to what the kernel should have, one function per backend. Pure.
+import {
+  type Addr,
+  addrBits,
+  type Family,
+  formatAddr,
+  formatMac,
+  formatPrefix,
+  macOfAddr,
+  nthAddr,
+  type Prefix,
+  prefixContains,
+  prefixOverlaps,
+} from "#ip";
+import type { Fdb, LinkAddr, Neigh, Route } from "#linux";
+import { ROUTE_PROTOCOL, VNI, VXLAN_LINK, VXLAN_PORT } from "./names.ts";
+import type { Compiled, LocalNode, OverlayBackend, OverlayProblem, PeerNode } from "./types.ts";
+
+const VTEP_MAC_TAG = 0x66;
+/** RFC 7348 §5: outer Ethernet is the underlay's own; inner Ethernet 14, VXLAN 8, UDP 8, and the outer IP header. */
+const VXLAN_OVERHEAD: Readonly<Record<Family, number>> = { 4: 50, 6: 70 };
+
+export const vxlan: OverlayBackend = {
+  name: "vxlan",
+  overhead: (family) => VXLAN_OVERHEAD[family],
+  vtepMac(local) {
+    const addr = underlayAddr(local.addrs);
+    return addr && macOfAddr(addr, VTEP_MAC_TAG);
+  },
+  compile: compileVxlan,
+};
+
+export const hostGw: OverlayBackend = {
+  name: "host-gw",
+  overhead: () => 0,
+  vtepMac: () => undefined,
+  compile: compileHostGw,
+};
+
+export const BACKENDS: Readonly<Record<OverlayBackend["name"], OverlayBackend>> = { vxlan, "host-gw": hostGw };
+
+/** One device carries both families of pods; its packets are IPv4 where the node has IPv4. */
+export function underlayAddr(addrs: readonly Addr[]): Addr | undefined {
+  return addrs.find((addr) => addr.family === 4) ?? addrs[0];
+}
+
+/**
+ * Per peer one FDB entry, and per Pod CIDR of it one route and one permanent neighbour, so no packet ever waits for ARP. The
+ * device has the node's gateway address as its own: what the node itself sends to a pod elsewhere has a source that every other
+ * node routes back the same way (a node address would come back over the underlay, and strict rp_filter would drop it).
+ */
+function compileVxlan(local: LocalNode, peers: readonly PeerNode[]): Compiled {
+  const own = underlayAddr(local.addrs);
+  const mac = vxlan.vtepMac(local);
+  if (own === undefined || mac === undefined) return { state: EMPTY, problems: [] };
+  const { valid, problems } = withoutOverlaps(local, peers);
+  const addrs: LinkAddr[] = local.podCidrs.map((podCidr) => ({ link: VXLAN_LINK, prefix: host(gateway(podCidr)), noDad: true }));
+  const routes: Route[] = [];
+  const neighs: Neigh[] = [];
+  const fdb: Fdb[] = [];
+  const macs = new Map([[formatMac(mac), local.name]]);
+  for (const peer of valid) {
+    // A peer whose agent has not made its device yet publishes no MAC; there is nobody to send to.
+    if (peer.vtepMac === undefined) continue;
+    const dst = peer.addrs.find((addr) => addr.family === own.family);
+    const other = macs.get(formatMac(peer.vtepMac));
+    if (dst === undefined) problems.push(noUnderlay(peer, own.family));
+    else if (other !== undefined) problems.push(duplicateMac(peer, other));
+    else {
+      macs.set(formatMac(peer.vtepMac), peer.name);
+      fdb.push({ link: VXLAN_LINK, mac: peer.vtepMac, dst, permanent: true });
+      for (const podCidr of peer.podCidrs) {
+        const via = gateway(podCidr);
+        neighs.push({ link: VXLAN_LINK, addr: via, mac: peer.vtepMac, state: "permanent" });
+        routes.push({ dst: podCidr, nextHops: [{ via, link: VXLAN_LINK, onlink: true }], protocol: ROUTE_PROTOCOL });
+      }
+    }
+  }
+  const mtu = local.underlay.mtu - vxlan.overhead(own.family);
+  const type = { kind: "vxlan", vni: VNI, port: VXLAN_PORT, local: own, learning: false } as const;
+  return { state: { links: [{ name: VXLAN_LINK, type, mac, mtu, up: true }], addrs, routes, neighs, fdb }, problems };
+}
+
+/** Per Pod CIDR of a peer one route to its node address, which must be on-link: a router between would not know the Pod CIDR. */
+function compileHostGw(local: LocalNode, peers: readonly PeerNode[]): Compiled {
+  const { valid, problems } = withoutOverlaps(local, peers);
+  const routes: Route[] = [];
+  for (const peer of valid) {
+    for (const podCidr of peer.podCidrs) {
+      const { family } = podCidr.addr;
+      const via = peer.addrs.find((addr) => addr.family === family);
+      if (via === undefined) problems.push(noUnderlay(peer, family));
+      else if (!local.underlay.onLink.some((prefix) => prefixContains(prefix, via))) problems.push(notOnLink(local, peer, via));
+      else routes.push({ dst: podCidr, nextHops: [{ via, link: local.underlay.link }], protocol: ROUTE_PROTOCOL });
+    }
+  }
+  return { state: { ...EMPTY, routes }, problems };
+}
+
+const EMPTY = { links: [], addrs: [], routes: [], neighs: [], fdb: [] } as const;
+
+/** Of two nodes that claim the same addresses the one that comes first in `peers` has them; the local node always keeps its own. */
+function withoutOverlaps(local: LocalNode, peers: readonly PeerNode[]): { valid: PeerNode[]; problems: OverlayProblem[] } {
+  const taken = local.podCidrs.map((podCidr) => ({ podCidr, node: local.name }));
+  const problems: OverlayProblem[] = [];
+  const valid = peers.map((peer) => {
+    const podCidrs = peer.podCidrs.filter((podCidr) => {
+      const other = taken.find((one) => prefixOverlaps(one.podCidr, podCidr));
+      if (other !== undefined) problems.push(overlapping(peer, podCidr, other));
+      else taken.push({ podCidr, node: peer.name });
+      return other === undefined;
+    });
+    return { ...peer, podCidrs };
+  });
+  return { valid, problems };
+}
+
+function gateway(podCidr: Prefix): Addr {
+  return nthAddr(podCidr, 1);
+}
+
+function host(addr: Addr): Prefix {
+  return { addr, bits: addrBits(addr.family) };
+}
+
+function overlapping(peer: PeerNode, podCidr: Prefix, other: { podCidr: Prefix; node: string }): OverlayProblem {
+  const message = `Pod CIDR ${formatPrefix(podCidr)} of node ${peer.name} overlaps ${formatPrefix(other.podCidr)} of node ${other.node}, which keeps it`;
+  return { node: peer.name, reason: "OverlappingPodCidr", message };
+}
+
+function noUnderlay(peer: PeerNode, family: Family): OverlayProblem {
+  const message = `Node ${peer.name} has no IPv${family} address of type InternalIP, so its pods cannot be reached over IPv${family}`;
+  return { node: peer.name, reason: "NoUnderlayAddress", message };
+}
+
+function duplicateMac(peer: PeerNode, other: string): OverlayProblem {
+  const message = `Nodes ${peer.name} and ${other} publish the same vxlan MAC, so only ${other} is reached`;
+  return { node: peer.name, reason: "DuplicateVtepMac", message };
+}
+
+function notOnLink(local: LocalNode, peer: PeerNode, addr: Addr): OverlayProblem {
+  const { link, onLink } = local.underlay;
+  const message =
+    `Node ${peer.name} (${formatAddr(addr)}) is not on-link at ${link} (${onLink.map(formatPrefix).join(", ")}), ` +
+    "so host-gw cannot reach its pods; put the nodes into one subnet or choose the overlay vxlan";
+  return { node: peer.name, reason: "PeerNotOnLink", message };
+}
