@@ -1,0 +1,132 @@
+// `fairlead up`: starts a cluster and waits until it can be used.
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { stringify } from "yaml";
+import { errorMessage, FairleadError } from "#base";
+import { base64, type ClusterOptions, clusterPaths, kubeconfig, parseProgress, planCluster, writePki } from "#sandbox";
+import { clusterHome, findCluster } from "../home.ts";
+import { preflight } from "../preflight.ts";
+import { createSteps, paint, type Steps } from "../terminal.ts";
+import { removeCluster } from "./down.ts";
+
+export interface UpOptions extends ClusterOptions {
+  /** 0: a free one. */
+  readonly apiPort: number;
+  readonly foreground: boolean;
+}
+
+/** Without progress for so long, `up` gives up; what has been started stays for a look at its logs. */
+const PATIENCE_MS = 60_000;
+
+export async function up(options: UpOptions): Promise<void> {
+  const startedAt = performance.timeOrigin;
+  preflight();
+  const home = await claimHome(options.name);
+  const steps = createSteps(startedAt);
+  const { name, nodes, ipFamily, overlay } = options;
+  const cluster: ClusterOptions = { name, nodes, ipFamily, overlay };
+  steps.waiting("starting the sandbox");
+  const progress = startSupervisor(home, cluster, options.apiPort);
+  const [credentials, server] = await Promise.all([
+    writePki(planCluster(cluster), home),
+    followProgress(progress, "api-port", steps, home),
+  ]).catch(async (err: unknown) => {
+    await removeCluster(name);
+    throw err;
+  });
+  const user = { "client-certificate-data": base64(credentials.certificate), "client-key-data": base64(credentials.key) };
+  const config = kubeconfig(`fairlead-${name}`, { server: `https://127.0.0.1:${server}`, ca: credentials.ca }, user);
+  writeFileSync(clusterPaths(home).kubeconfig, stringify(config), { mode: 0o600 });
+  await followProgress(progress, "end", steps, home);
+  process.stderr.write(`\nThe cluster ${paint("bold", name, process.stderr)} is up. Try:\n`);
+  process.stderr.write(`  export KUBECONFIG=${clusterPaths(home).kubeconfig}\n  kubectl get pods -A -o wide        (or: fairlead get pods -A)\n`);
+  if (options.foreground) await stayInForeground(name);
+}
+
+/** Makes the cluster's directory. One that a dead cluster left is removed first. */
+async function claimHome(name: string): Promise<string> {
+  const existing = findCluster(name);
+  if (existing?.running === true) {
+    throw new FairleadError(`a cluster named "${name}" is running. Stop it with "fairlead down --name ${name}" or choose another --name`, {
+      code: "NameInUse",
+    });
+  }
+  if (existing !== undefined) await removeCluster(name);
+  const home = clusterHome(name);
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  mkdirSync(clusterPaths(home).logs);
+  return home;
+}
+
+type Progress = AsyncIterator<string>;
+
+function startSupervisor(home: string, cluster: ClusterOptions, apiPort: number): Progress {
+  const log = openSync(`${clusterPaths(home).logs}/supervisor.log`, "a");
+  const args = ["--home", home, "--options", JSON.stringify(cluster), "--api-port", String(apiPort), "--progress-fd", "3"];
+  const child = spawn(process.execPath, ["--max-semi-space-size=2", `${import.meta.dirname}/supervisor.js`, ...args], {
+    stdio: ["ignore", log, log, "pipe"],
+    detached: true,
+    cwd: "/",
+  });
+  child.unref();
+  return createInterface({ input: child.stdio[3] as Readable })[Symbol.asyncIterator]();
+}
+
+/** Reads progress until the API's port is known (and returns it) or until everything is done. */
+async function followProgress(progress: Progress, until: "api-port" | "end", steps: Steps, home: string): Promise<number> {
+  for (;;) {
+    const next = await withPatience(progress.next(), home);
+    if (next.done === true) {
+      if (until === "end") return 0;
+      throw new FairleadError(`the sandbox did not start: ${lastLog(home)}`, { code: "StartFailed" });
+    }
+    const event = parseProgress(next.value);
+    if (event?.type === "error") throw new FairleadError(event.message, { code: "StartFailed" });
+    if (event?.type === "step") steps.done(event.step);
+    if (event?.type === "api-port" && until === "api-port") return event.port;
+  }
+}
+
+async function withPatience<T>(promise: Promise<T>, home: string): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new FairleadError(`no progress for ${PATIENCE_MS / 1000} s; see the logs in ${clusterPaths(home).logs}`, { code: "ETIMEDOUT" })),
+    PATIENCE_MS,
+  );
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function lastLog(home: string): string {
+  for (const file of ["sandbox.log", "supervisor.log"]) {
+    const path = `${clusterPaths(home).logs}/${file}`;
+    const lines = existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : [];
+    const last = lines.at(-1);
+    if (last !== undefined && last !== "") return last;
+  }
+  return `see ${clusterPaths(home).logs}`;
+}
+
+async function stayInForeground(name: string): Promise<void> {
+  process.stderr.write("\nPress Ctrl-C to stop it.\n");
+  const ended = new Promise<string>((resolve) => {
+    const timer = setInterval(() => {
+      if (findCluster(name)?.running !== true) resolve("it ended");
+    }, 1_000);
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve(signal));
+    process.once("exit", () => clearInterval(timer));
+  });
+  const why = await ended;
+  try {
+    await removeCluster(name);
+  } catch (err) {
+    throw new FairleadError(`${why}, and cannot be removed: ${errorMessage(err)}`, { code: "RemoveFailed", cause: err });
+  }
+  rmSync(clusterHome(name), { recursive: true, force: true });
+  process.exit(why === "it ended" ? 1 : 0);
+}

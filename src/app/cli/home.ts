@@ -1,0 +1,62 @@
+// Where clusters keep their files, and which of them live.
+import { existsSync, readdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { FairleadError, InputError } from "#base";
+import { clusterPaths } from "#sandbox";
+import { type ClusterState, readState } from "../supervisor/state.ts";
+import { isAlive } from "./processes.ts";
+
+export const DEFAULT_NAME = "fairlead";
+const MAX_NAME = 40;
+
+/** `$FAIRLEAD_HOME`, or `~/.local/state/fairlead`. */
+export function fairleadHome(): string {
+  const set = process.env["FAIRLEAD_HOME"];
+  if (set !== undefined && set !== "") return set;
+  return `${process.env["XDG_STATE_HOME"] ?? `${homedir()}/.local/state`}/fairlead`;
+}
+
+export function clusterHome(name: string): string {
+  return `${fairleadHome()}/${name}`;
+}
+
+export function checkName(name: string): string {
+  if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(name) || name.length > MAX_NAME) {
+    throw new InputError("--name", `"${name}" is not a cluster name: at most ${MAX_NAME} lower-case letters, digits and "-", such as "demo"`);
+  }
+  return name;
+}
+
+export interface Cluster {
+  readonly name: string;
+  readonly home: string;
+  /** Absent where a start did not come so far. */
+  readonly state: ClusterState | undefined;
+  readonly running: boolean;
+}
+
+export function findCluster(name: string): Cluster | undefined {
+  const home = clusterHome(name);
+  if (!existsSync(home)) return undefined;
+  const state = readState(clusterPaths(home).state);
+  return { name, home, state, running: state !== undefined && isAlive(state.pid, home) };
+}
+
+export function listClusters(): Cluster[] {
+  if (!existsSync(fairleadHome())) return [];
+  const names = readdirSync(fairleadHome(), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return names.map((entry) => findCluster(entry.name)).filter((cluster) => cluster !== undefined);
+}
+
+/** The running cluster of that name, or an error that says what there is instead. */
+export function runningCluster(name: string): Cluster & { state: ClusterState } {
+  const cluster = findCluster(checkName(name));
+  if (cluster?.running === true && cluster.state !== undefined) return { ...cluster, state: cluster.state };
+  const others = listClusters().filter((other) => other.running);
+  const hint =
+    others.length === 0
+      ? `Start one with: fairlead up${name === DEFAULT_NAME ? "" : ` --name ${name}`}`
+      : `Running: ${others.map((other) => other.name).join(", ")} (choose with --name)`;
+  const what = cluster === undefined ? "there is no cluster" : "not running: cluster";
+  throw new FairleadError(`${what} "${name}". ${hint}`, { code: "NotRunning" });
+}

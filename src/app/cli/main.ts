@@ -1,0 +1,145 @@
+// The command line. Each command is loaded when it is called: a start that reads only what it needs takes a third of the time.
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { errorMessage, FairleadError } from "#base";
+import { DEFAULT_NAME } from "./home.ts";
+import { paint } from "./terminal.ts";
+import { VERSION } from "./version.ts";
+
+const program = new Command("fairlead")
+  .description("The Kubernetes network, whole, on one Linux machine: nodes and pods are real network namespaces.")
+  .version(VERSION, "-V, --version")
+  .configureHelp({ showGlobalOptions: true })
+  .showHelpAfterError("(fairlead --help shows the usage)")
+  .exitOverride();
+
+const clusterOption = (): Option => new Option("--name <name>", "the cluster's name").default(DEFAULT_NAME);
+const namespaceOption = (): Option => new Option("-n, --namespace <namespace>", "the objects' namespace").default("default");
+const fileOption = (): Option => new Option("-f, --filename <path...>", "manifests: a file, a directory, or - for standard input");
+
+function integer(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    return value;
+  };
+}
+
+program
+  .command("up")
+  .description("start a cluster; returns when its nodes are Ready and a Service name resolves")
+  .addOption(clusterOption())
+  .option("--nodes <n>", "how many nodes", integer(1, 200), 3)
+  .addOption(new Option("--ip-family <family>", "address families of pods and Services").choices(["ipv4", "ipv6", "dual"]).default("dual"))
+  .addOption(new Option("--overlay <backend>", "how pod traffic crosses between nodes").choices(["vxlan", "host-gw"]).default("vxlan"))
+  .option("--api-port <port>", "port of the API on the host's loopback; 0 is a free one", integer(0, 65535), 0)
+  .option("--foreground", "stay, and remove the cluster at Ctrl-C", false)
+  .action(async (options) => {
+    const { checkName } = await import("./home.ts");
+    const { up } = await import("./commands/up.ts");
+    await up({ ...options, name: checkName(options.name) });
+  });
+
+program
+  .command("down")
+  .description("remove a cluster and everything it made")
+  .addOption(clusterOption())
+  .option("--all", "remove every cluster of this user", false)
+  .action(async (options) => (await import("./commands/down.ts")).down(options));
+
+program
+  .command("status")
+  .description("nodes, addresses, and the processes of a cluster")
+  .addOption(clusterOption())
+  .addOption(new Option("-o, --output <format>", "output format").choices(["text", "json"]).default("text"))
+  .action(async (options) => (await import("./commands/status.ts")).status(options));
+
+program
+  .command("kubeconfig")
+  .description("print the kubeconfig of a cluster")
+  .addOption(clusterOption())
+  .action(async (options) => (await import("./commands/kubeconfig.ts")).printKubeconfig(options.name));
+
+program
+  .command("apply")
+  .description("create or change objects from manifests")
+  .addOption(fileOption().makeOptionMandatory())
+  .addOption(clusterOption())
+  .addOption(namespaceOption())
+  .action(async (options) => (await import("./commands/apply.ts")).apply(options));
+
+program
+  .command("get")
+  .description("show objects: get pods, get svc front, get deploy/api -o yaml")
+  .argument("<resource...>", "a resource and names, or resource/name")
+  .addOption(clusterOption())
+  .addOption(namespaceOption())
+  .option("-A, --all-namespaces", "in all namespaces", false)
+  .option("-l, --selector <selector>", "only objects with these labels")
+  .option("--field-selector <selector>", "only objects with these fields")
+  .option("-o, --output <format>", "wide, json, yaml or name")
+  .action(async (args: string[], options) => {
+    const { get, parseOutput } = await import("./commands/get.ts");
+    await get(args, { ...options, output: parseOutput(options.output) });
+  });
+
+program
+  .command("delete")
+  .description("delete objects, by name or as the manifests name them")
+  .argument("[resource...]", "a resource and names, or resource/name")
+  .addOption(fileOption().default([]))
+  .addOption(clusterOption())
+  .addOption(namespaceOption())
+  .option("--grace-period <seconds>", "time for a pod to end by itself", integer(0, 86_400))
+  .option("--ignore-not-found", "absent objects are no error", false)
+  .action(async (args: string[], options) => {
+    if (args.length < 2 && !(args[0] ?? "").includes("/") && options.filename.length === 0) {
+      throw new FairleadError("say what to delete: a resource and a name, resource/name, or -f FILE", { code: "BadInput" });
+    }
+    const { deleteObjects } = await import("./commands/delete.ts");
+    if (!(await deleteObjects(args, options))) process.exitCode = 1;
+  });
+
+program
+  .command("logs")
+  .description("what a container wrote")
+  .argument("<pod>")
+  .addOption(clusterOption())
+  .addOption(namespaceOption())
+  .option("-c, --container <container>")
+  .option("-f, --follow", "go on while it writes", false)
+  .option("-p, --previous", "of the container's previous run", false)
+  .option("--timestamps", "with the time of each line", false)
+  .option("--tail <lines>", "only the last lines", integer(0, 1_000_000))
+  .action(async (pod: string, options) => (await import("./commands/logs.ts")).logs(pod, options));
+
+program
+  .command("exec")
+  .description("run a command in a container: exec web -- cat /etc/resolv.conf")
+  .argument("<pod>")
+  .argument("<command...>", "after --")
+  .addOption(clusterOption())
+  .addOption(namespaceOption())
+  .option("-c, --container <container>")
+  .option("-i, --stdin", "pass standard input on", false)
+  .option("-t, --tty", "standard input is a terminal", false)
+  .action(async (pod: string, command: string[], options) => {
+    process.exitCode = await (await import("./commands/exec.ts")).exec(pod, command, options);
+  });
+
+program
+  .command("demo")
+  .description("start a cluster, deploy a small shop, and show who answered where; removes the cluster unless it was there or --keep")
+  .addOption(clusterOption().default("demo"))
+  .option("--keep", "leave the cluster running", false)
+  .action(async (options) => (await import("./commands/demo.ts")).demo(options));
+
+try {
+  await program.parseAsync();
+} catch (err) {
+  if (err instanceof CommanderError) process.exitCode = err.exitCode === 0 ? 0 : 2;
+  else {
+    process.stderr.write(`${paint("red", "error:", process.stderr)} ${errorMessage(err)}\n`);
+    if (process.env["FAIRLEAD_DEBUG"] !== undefined && err instanceof Error) process.stderr.write(`${err.stack ?? ""}\n`);
+    process.exitCode = 1;
+  }
+}
