@@ -3,4 +3,5 @@ export const PROGRAMS: Record<string, string> = {
   cli: "src/app/cli/main.ts",
   sandbox: "src/app/sandbox/main.ts",
   supervisor: "src/app/supervisor/main.ts",
+  agnhost: "src/app/images/agnhost/main.ts",
 };
