@@ -1,4 +1,5 @@
 /** The Kubernetes API as data: kinds, selectors, quantities, patches, defaults, validation. */
+export { humanAge, humanDuration } from "./duration.ts";
 export {
   checkFieldSelector,
   type FieldRequirement,
@@ -12,4 +13,7 @@ export * from "./patch/index.ts";
 export * from "./quantity.ts";
 export * from "./resources.ts";
 export * from "./selectors.ts";
+export { type PodSummary, podSummary } from "./table/pods.ts";
+export type { Cell, TableColumn } from "./table/printer.ts";
+export { type Table, type TableOptions, type TableRow, tableOf } from "./table.ts";
 export * from "./types.ts";
