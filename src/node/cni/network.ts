@@ -1,0 +1,161 @@
+// The verbs: address from ipam, plan from compile, then the kernel.
+import { errorCode, errorMessage, FairleadError } from "#base";
+import { type Addr, formatAddr, formatMac, formatPrefix } from "#ip";
+import type { Owner } from "#ipam";
+import { ensureBridge } from "./bridge.ts";
+import { BRIDGE, compileBridge, compilePod, hostLinkName, isHostLinkName } from "./compile.ts";
+import { attachHostLink, deviations, ensurePodLink, type PodKernel, removePodLink } from "./pod-link.ts";
+import type { Attachment, BridgePlan, CniResult, PodNetwork, PodNetworkOptions, PodPlan } from "./types.ts";
+
+/** Makes the bridge, takes over the pods that an earlier process connected, and watches over the bridge until `stop`. */
+export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
+  const network = new BridgeNetwork(options);
+  network.start();
+  return network;
+}
+
+class BridgeNetwork implements PodNetwork {
+  readonly #options: PodNetworkOptions;
+  #watch: { close(): void } | undefined;
+
+  constructor(options: PodNetworkOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#restore();
+    this.#watch = this.#options.node.route.watch((event) => {
+      if (event.object !== "link" && event.object !== "addr") return;
+      if (event.link !== undefined && event.link !== BRIDGE) return;
+      // Addresses that we add come back as events.
+      if (event.object === "addr" && event.action === "new") return;
+      try {
+        this.#restore();
+      } catch (err) {
+        this.#options.logger.error("The pod network is not as it should be", { error: errorMessage(err) });
+      }
+    });
+  }
+
+  stop(): void {
+    this.#watch?.close();
+  }
+
+  add(attachment: Attachment): CniResult {
+    const { containerId, ifName, netnsPath } = attachment;
+    const { ipam, node } = this.#options;
+    const owner = { containerId, ifName };
+    const isNew = ipam.get(owner).length === 0;
+    try {
+      if (node.route.links.get(BRIDGE) === undefined) this.#restore();
+      const plan = this.#planPod(owner, ipam.add(owner));
+      this.#inPod(netnsPath, (pod) => ensurePodLink(node, pod, plan));
+      return resultOf(plan, this.#planBridge(), netnsPath);
+    } catch (err) {
+      // A pod that was connected before keeps what it has.
+      if (isNew) this.#undo(owner);
+      throw refused(`connect container ${containerId} (${netnsPath}) to the pod network`, err);
+    }
+  }
+
+  del(attachment: Owner): void {
+    const owner = { containerId: attachment.containerId, ifName: attachment.ifName };
+    // The address is given back last, so that nobody gets it while the old link still stands.
+    removePodLink(this.#options.node, hostLinkName(owner), this.#planPod(owner).node.neighs);
+    this.#options.ipam.del(owner);
+  }
+
+  check(attachment: Attachment): void {
+    const { containerId, ifName, netnsPath } = attachment;
+    const plan = this.#planPod({ containerId, ifName });
+    const held = plan.pod.addrs.length > 0;
+    const found = held ? this.#inPod(netnsPath, (pod) => deviations(this.#options.node, pod, plan)) : ["it holds no address"];
+    if (found.length === 0) return;
+    const message = `The pod link of container ${containerId} is not as it was made: ${found.join("; ")}; delete the pod so that it is made again`;
+    throw new FairleadError(message, { code: "PodLinkBroken", op: "cni check", facts: { containerId, found } });
+  }
+
+  gc(valid: readonly Owner[]): void {
+    const { ipam, node } = this.#options;
+    const keep = new Set(valid.map(hostLinkName));
+    const bridge = node.route.links.get(BRIDGE);
+    for (const { owner } of ipam.list()) if (!keep.has(hostLinkName(owner))) this.del(owner);
+    for (const link of node.route.links.list()) {
+      const ours = isHostLinkName(link.name) && bridge !== undefined && link.masterIndex === bridge.index;
+      if (ours && !keep.has(link.name)) node.route.links.del(link.name);
+    }
+  }
+
+  addrs(owner: Owner): readonly Addr[] {
+    return this.#options.ipam.get(owner);
+  }
+
+  #planBridge(): BridgePlan {
+    return compileBridge(this.#options.ipam.ranges, this.#options.mtu());
+  }
+
+  #planPod(owner: Owner, addrs: readonly Addr[] = this.#options.ipam.get(owner)): PodPlan {
+    return compilePod(this.#options.ipam.ranges, owner, addrs, this.#options.mtu());
+  }
+
+  /** The bridge, and every pod that is not a port of it: all of them, where it was made anew. */
+  #restore(): void {
+    const { ipam, logger, node } = this.#options;
+    const bridge = ensureBridge(node, this.#planBridge());
+    const owners = new Map(ipam.list().map(({ owner }) => [hostLinkName(owner), owner]));
+    for (const [name, owner] of owners) {
+      const link = node.route.links.get(name);
+      if (link === undefined || (link.masterIndex === bridge.index && link.up)) continue;
+      attachHostLink(node, this.#planPod(owner));
+      logger.info("Attached a pod to the bridge again", { link: name, containerId: owner.containerId });
+    }
+  }
+
+  #inPod<R>(netnsPath: string, fn: (pod: PodKernel) => R): R {
+    const { openNetNs, openRoute } = this.#options;
+    const ns = openNetNs(netnsPath);
+    try {
+      const route = openRoute(ns);
+      try {
+        return fn({ ns, route });
+      } finally {
+        route.close();
+      }
+    } finally {
+      ns.close();
+    }
+  }
+
+  #undo(owner: Owner): void {
+    try {
+      this.del(owner);
+    } catch (err) {
+      this.#options.logger.error("Could not undo a failed add", { containerId: owner.containerId, error: errorMessage(err) });
+    }
+  }
+}
+
+function resultOf(plan: PodPlan, bridge: BridgePlan, netnsPath: string): CniResult {
+  const { ifName } = plan.owner;
+  return {
+    cniVersion: "1.1.0",
+    interfaces: [
+      { name: BRIDGE, mac: formatMac(bridge.link.mac), mtu: plan.mtu },
+      { name: plan.hostLink, mtu: plan.mtu },
+      { name: ifName, mac: formatMac(plan.mac), mtu: plan.mtu, sandbox: netnsPath },
+    ],
+    ips: plan.pod.addrs.map(({ prefix }) => {
+      const gateway = plan.pod.neighs.find((neigh) => neigh.addr.family === prefix.addr.family);
+      return { address: formatPrefix(prefix), gateway: gateway === undefined ? "" : formatAddr(gateway.addr), interface: 2 };
+    }),
+    routes: plan.pod.routes.map(({ dst, nextHops }) => ({
+      dst: formatPrefix(dst),
+      gw: nextHops[0]?.via === undefined ? "" : formatAddr(nextHops[0].via),
+    })),
+    dns: {},
+  };
+}
+
+function refused(what: string, cause: unknown): FairleadError {
+  return new FairleadError(`Cannot ${what}: ${errorMessage(cause)}`, { code: errorCode(cause) ?? "CniAdd", op: "cni add", cause });
+}
