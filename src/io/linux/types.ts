@@ -59,8 +59,21 @@ export interface Link {
   readonly masterIndex: number | undefined;
   /** The other end of a veth, in the namespace where it is. */
   readonly peerIndex: number | undefined;
+  /** What a vlan, macvlan or vxlan stands on. */
+  readonly parentIndex?: number | undefined;
+  /** Set on ports of a bridge. */
+  readonly bridgePort?: BridgePort;
   readonly vxlan?: { readonly vni: number; readonly port: number; readonly local: Addr | undefined; readonly learning: boolean };
   readonly stats: { readonly rxPackets: number; readonly rxBytes: number; readonly txPackets: number; readonly txBytes: number };
+}
+
+/** Flags of a bridge port (IFLA_BRPORT_*). */
+export interface BridgePort {
+  /** Isolated ports do not see each other's frames. */
+  readonly isolated: boolean;
+  readonly hairpin: boolean;
+  readonly learning: boolean;
+  readonly proxyArp: boolean;
 }
 
 /** What may change on a link that exists; absent means "leave it". */
@@ -72,13 +85,8 @@ export interface LinkChange {
   /** A link name, or null for "no master". */
   readonly master?: string | null;
   readonly netns?: NetNs;
-  /** Bridge port flags (IFLA_BRPORT_*). */
-  readonly bridgePort?: {
-    readonly isolated?: boolean;
-    readonly hairpin?: boolean;
-    readonly learning?: boolean;
-    readonly proxyArp?: boolean;
-  };
+  /** For ports of a bridge; may come in one change with the `master`. */
+  readonly bridgePort?: Partial<BridgePort>;
   /** `proxy_arp_pvlan` and the like are sysctls: see NetNs.setSysctl. */
   readonly addrGenModeNone?: boolean;
 }
@@ -103,6 +111,7 @@ export interface Route {
   readonly nextHops: readonly NextHop[];
   readonly src?: Addr;
   readonly mtu?: number;
+  /** Absent: the family's default, 0 for IPv4 and 1024 for IPv6. Lists leave out the default too. */
   readonly metric?: number;
   /** 254 (main) unless told. */
   readonly table?: number;
@@ -162,15 +171,26 @@ export interface RouteSocket {
   readonly routes: {
     list(filter?: { family?: Family; table?: number; protocol?: number }): Route[];
     set(route: Route): void;
+    /** Sets all that can be set, in few system calls, then throws the first refusal (`facts.refused`: how many). */
+    setMany(routes: readonly Route[]): void;
+    /** Deletes the route with this destination, table and, as far as they are said, metric, type, protocol, scope and next hops. */
     del(route: Route): void;
     /** What the kernel would do with a packet to `dst` (RTM_GETROUTE). */
     lookup(dst: Addr, from?: Addr): Route | undefined;
   };
   readonly rules: { list(family: Family): Rule[]; add(rule: Rule): void; del(rule: Rule): void };
-  readonly neighs: { list(link?: string): Neigh[]; set(neigh: Neigh): void; del(neigh: Neigh): void };
-  readonly fdb: { list(link: string): Fdb[]; set(entry: Fdb): void; del(entry: Fdb): void };
-  /** Calls `listener` for every event until `close`. Lost events (ENOBUFS) are reported as one event per object kind. */
-  watch(listener: (event: RouteEvent) => void): { close(): void };
+  readonly neighs: {
+    list(link?: string): Neigh[];
+    set(neigh: Neigh): void;
+    setMany(neighs: readonly Neigh[]): void;
+    del(neigh: Neigh): void;
+  };
+  readonly fdb: { list(link: string): Fdb[]; set(entry: Fdb): void; setMany(entries: readonly Fdb[]): void; del(entry: Fdb): void };
+  /**
+   * Calls `listener` for every event on `objects` (all kinds unless told) until `close`. Lost events (ENOBUFS) are reported as one
+   * event per object kind, without a link.
+   */
+  watch(listener: (event: RouteEvent) => void, objects?: readonly RouteEvent["object"][]): { close(): void };
   close(): void;
 }
 
