@@ -156,7 +156,8 @@ function isFlooding(mac: Uint8Array): boolean {
 function writeFdb(w: MessageWriter, type: number, entry: Fdb, place: FdbPlace): void {
   const setFlags = NLM_F_CREATE | (isFlooding(entry.mac) ? NLM_F_APPEND : NLM_F_REPLACE);
   w.begin(type, type === RTM_NEWNEIGH ? setFlags : 0);
-  const state = entry.permanent === false ? NUD_REACHABLE : NUD_PERMANENT;
+  const lasting = entry.static === true ? NUD_NOARP : NUD_PERMANENT;
+  const state = entry.permanent === false ? NUD_REACHABLE : lasting;
   putNdMsg(w, { family: AF_BRIDGE, index: place.index, state, flags: place.flags });
   w.attrBytes(NDA_LLADDR, entry.mac);
   if (entry.dst !== undefined) w.attrBytes(NDA_DST, entry.dst.bytes);
@@ -174,7 +175,14 @@ function readFdb(message: NetlinkMessage, link: { name: string; index: number })
     else if (attrs.type === NDA_DST) dst = addrFromBytes(attrs.bytes());
   }
   if (mac === undefined) return undefined;
-  return { link: link.name, mac, ...(dst && { dst }), permanent: (buf.readUInt16LE(at + 8) & NUD_PERMANENT) !== 0 };
+  const state = buf.readUInt16LE(at + 8);
+  return {
+    link: link.name,
+    mac,
+    ...(dst && { dst }),
+    permanent: (state & NUD_PERMANENT) !== 0,
+    ...(state & NUD_NOARP && { static: true }),
+  };
 }
 
 export function fdbOf(ctx: RouteContext): RouteSocket["fdb"] {
