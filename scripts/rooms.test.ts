@@ -47,7 +47,9 @@ function isTest(file: string): boolean {
 
 function specifiersOf(file: string): string[] {
   const text = readFileSync(`${root}${file}`, "utf8");
-  const imports = text.matchAll(/(?:^|\n)\s*(?:import|export)\s[^;"']*?from\s*"([^"]+)"|import\(\s*"([^"]+)"\s*\)|(?:^|\n)import\s*"([^"]+)"/g);
+  const imports = text.matchAll(
+    /(?:^|\n)\s*(?:import|export)\s[^;"']*?from\s*"([^"]+)"|import\(\s*"([^"]+)"\s*\)|(?:^|\n)import\s*"([^"]+)"/g,
+  );
   return Array.from(imports, (match) => match[1] ?? match[2] ?? match[3] ?? "");
 }
 

@@ -2,16 +2,20 @@
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { FairleadError } from "#base";
-import { createHttpClient, type HttpClient, loadKubeconfig } from "#client";
+import { type ClientConfig, createHttpClient, type HttpClient, loadKubeconfig } from "#client";
 import { type KubeObject, type ObjectKey, RESOURCES, type Resource, resourcePath } from "#kube";
 import { clusterPaths } from "#sandbox";
 import { runningCluster } from "./home.ts";
 
-export function openClient(name: string): HttpClient {
-  const cluster = runningCluster(name);
-  const paths = clusterPaths(cluster.home);
+/** Straight to the API server's socket: the port on the host's loopback may be published a moment later. */
+export function clientConfig(name: string): ClientConfig {
+  const paths = clusterPaths(runningCluster(name).home);
   const config = loadKubeconfig(JSON.stringify(parse(readFileSync(paths.kubeconfig, "utf8"))));
-  return createHttpClient({ ...config, socketPath: paths.apiSocket, userAgent: "fairlead" });
+  return { ...config, socketPath: paths.apiSocket, userAgent: "fairlead" };
+}
+
+export function openClient(name: string): HttpClient {
+  return createHttpClient(clientConfig(name));
 }
 
 /** A resource by any of its names: `pods`, `pod`, `po`, `Pod`, `deployments.apps`. */
@@ -34,9 +38,13 @@ export function findResources(text: string): Resource[] {
 }
 
 export function resourceOf(object: KubeObject): Resource {
-  const found = RESOURCES.find((r) => r.kind === object.kind && (r.group === "" ? r.version : `${r.group}/${r.version}`) === object.apiVersion);
+  const found = RESOURCES.find(
+    (r) => r.kind === object.kind && (r.group === "" ? r.version : `${r.group}/${r.version}`) === object.apiVersion,
+  );
   if (found !== undefined) return found;
-  throw new FairleadError(`no resource serves kind "${object.kind ?? ""}" of apiVersion "${object.apiVersion ?? ""}"`, { code: "NoSuchKind" });
+  throw new FairleadError(`no resource serves kind "${object.kind ?? ""}" of apiVersion "${object.apiVersion ?? ""}"`, {
+    code: "NoSuchKind",
+  });
 }
 
 export interface Target {

@@ -22,7 +22,10 @@ export function clusterHome(name: string): string {
 
 export function checkName(name: string): string {
   if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(name) || name.length > MAX_NAME) {
-    throw new InputError("--name", `"${name}" is not a cluster name: at most ${MAX_NAME} lower-case letters, digits and "-", such as "demo"`);
+    throw new InputError(
+      "--name",
+      `"${name}" is not a cluster name: at most ${MAX_NAME} lower-case letters, digits and "-", such as "demo"`,
+    );
   }
   return name;
 }

@@ -8,8 +8,11 @@ import { FairleadError } from "#base";
 const OLDEST_KERNEL = [5, 13];
 
 export function preflight(): void {
-  if (process.platform !== "linux") throw new FairleadError("Fairlead needs Linux network namespaces; use a Linux machine or VM", { code: "NotLinux" });
-  const [major = 0, minor = 0] = release().split(".").map((part) => Number.parseInt(part, 10));
+  if (process.platform !== "linux")
+    throw new FairleadError("Fairlead needs Linux network namespaces; use a Linux machine or VM", { code: "NotLinux" });
+  const [major = 0, minor = 0] = release()
+    .split(".")
+    .map((part) => Number.parseInt(part, 10));
   const [oldMajor = 0, oldMinor = 0] = OLDEST_KERNEL;
   if (major < oldMajor || (major === oldMajor && minor < oldMinor)) {
     throw new FairleadError(`Linux ${release()} is too old: Fairlead needs ${OLDEST_KERNEL.join(".")} or newer`, { code: "KernelTooOld" });
@@ -20,7 +23,8 @@ export function preflight(): void {
 function checkUserNamespaces(): void {
   const result = spawnSync("unshare", ["--user", "--map-root-user", "--net", "true"], { encoding: "utf8" });
   if (result.status === 0) return;
-  if (result.error !== undefined) throw new FairleadError("the program unshare is missing; install the package util-linux", { code: "ENOENT" });
+  if (result.error !== undefined)
+    throw new FairleadError("the program unshare is missing; install the package util-linux", { code: "ENOENT" });
   throw new FairleadError(
     `this user may not make user namespaces (${result.stderr.trim()}).${userNamespaceHint()} Or run fairlead as root.`,
     { code: "NoUserNamespaces" },

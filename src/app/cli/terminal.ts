@@ -30,7 +30,9 @@ export function createSteps(startedAt: number): Steps {
     },
     done(text, detail = "") {
       const time = `${(elapsedMs() / 1000).toFixed(2)} s`.padStart(7);
-      out.write(`${clear}${paint("green", "✓", out)} ${paint("dim", time, out)}  ${text}${detail === "" ? "" : paint("dim", `  ${detail}`, out)}\n`);
+      out.write(
+        `${clear}${paint("green", "✓", out)} ${paint("dim", time, out)}  ${text}${detail === "" ? "" : paint("dim", `  ${detail}`, out)}\n`,
+      );
     },
     fail(text) {
       out.write(`${clear}${paint("red", "✗", out)} ${text}\n`);

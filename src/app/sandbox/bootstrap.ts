@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { Node } from "kubernetes-types/core/v1";
 import { errorMessage, type Logger, systemClock } from "#base";
 import { type Client, createHttpClient, createInformer, type Informer, isAlreadyExists, loadKubeconfig } from "#client";
-import { ENDPOINT_SLICES, NODES, SERVICES } from "#kube";
+import { ENDPOINT_SLICES, type KubeObject, NODES, SERVICES } from "#kube";
 import { addons, DNS_NAMESPACE } from "./addons.ts";
 import { clusterPaths, componentKubeconfig } from "./components.ts";
 import { createDialer } from "./dial.ts";
@@ -75,7 +75,7 @@ function isReady(node: Node): boolean {
 }
 
 /** Resolves when `condition` holds, looked at after each change. */
-function until(informer: Informer<Record<string, unknown>>, condition: () => boolean): Promise<void> {
+function until<T extends KubeObject>(informer: Informer<T>, condition: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     informer.subscribe(() => {
       if (condition()) resolve();

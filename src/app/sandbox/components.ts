@@ -1,5 +1,5 @@
 // The processes of a sandboxed cluster: which program runs where, with which arguments.
-import type { ClusterPlan } from "./plan.ts";
+import type { ClusterPlan, NodePlan } from "./plan.ts";
 
 export interface ComponentSpec {
   /** Unique: `apiserver`, `controllers`, `agent-node-1`. */
@@ -44,44 +44,56 @@ export function componentKubeconfig(home: string, id: string): string {
   return `${clusterPaths(home).pki}/${id}.kubeconfig`;
 }
 
+/** `{ "node-ip": ["a", "b"] }` is `--node-ip a,b`. */
+function flags(values: Readonly<Record<string, string | readonly (string | number)[]>>): string[] {
+  return Object.entries(values).flatMap(([name, value]) => [`--${name}`, typeof value === "string" ? value : value.join(",")]);
+}
+
 export function componentSpecs(plan: ClusterPlan, home: string): ComponentSpec[] {
+  return [apiserver(plan, home), controllers(plan, home), ...plan.nodes.map((node) => agent(plan, home, node))];
+}
+
+function apiserver(plan: ClusterPlan, home: string): ComponentSpec {
   const paths = clusterPaths(home);
-  const join = (values: readonly (string | number)[]): string => values.join(",");
-  const apiserver: ComponentSpec = {
-    id: "apiserver",
-    name: "apiserver",
-    args: [
-      ...["--store", paths.store, "--unix-socket", paths.apiSocket],
-      ...plan.router.addresses.flatMap((addr) => ["--listen", addr.includes(":") ? `[${addr}]:6443` : `${addr}:6443`]),
-      ...["--tls-cert", `${paths.pki}/apiserver.crt`, "--tls-key", `${paths.pki}/apiserver.key`],
-      ...["--client-ca", `${paths.pki}/ca.crt`, "--service-account-key", `${paths.pki}/service-account.key`],
-      ...["--token-file", paths.tokens, "--kubelet-token-file", paths.kubeletToken],
-      ...["--service-cidr", join(plan.serviceCidrs), "--advertise-address", join(plan.router.addresses)],
-      ...["--cluster-domain", plan.clusterDomain],
-    ],
-  };
-  const controllers: ComponentSpec = {
-    id: "controllers",
-    name: "controllers",
-    args: [
-      ...["--kubeconfig", componentKubeconfig(home, "controllers"), "--cluster-cidr", join(plan.podCidrs)],
-      ...["--node-cidr-mask-size", join(plan.nodeMaskBits), "--service-cidr", join(plan.serviceCidrs)],
-    ],
-  };
-  const agents = plan.nodes.map((node): ComponentSpec => {
-    const id = `agent-${node.name}`;
-    return {
-      id,
-      name: "agent",
-      node: node.name,
-      args: [
-        ...["--kubeconfig", componentKubeconfig(home, "agent"), "--node-name", node.name, "--node-ip", join(node.addresses)],
-        ...["--overlay", plan.options.overlay, "--node-root", `${home}/nodes/${node.name}`],
-        ...["--cluster-dns", join(plan.dnsAddresses), "--cluster-domain", plan.clusterDomain],
-        ...["--service-cidr", join(plan.serviceCidrs), "--cluster-cidr", join(plan.podCidrs)],
-        ...["--kubelet-token-file", paths.kubeletToken],
-      ],
-    };
+  const listen = plan.router.addresses.flatMap((addr) => ["--listen", addr.includes(":") ? `[${addr}]:6443` : `${addr}:6443`]);
+  const others = flags({
+    store: paths.store,
+    "unix-socket": paths.apiSocket,
+    "tls-cert": `${paths.pki}/apiserver.crt`,
+    "tls-key": `${paths.pki}/apiserver.key`,
+    "client-ca": `${paths.pki}/ca.crt`,
+    "service-account-key": `${paths.pki}/service-account.key`,
+    "token-file": paths.tokens,
+    "kubelet-token-file": paths.kubeletToken,
+    "service-cidr": plan.serviceCidrs,
+    "advertise-address": plan.router.addresses,
+    "cluster-domain": plan.clusterDomain,
   });
-  return [apiserver, controllers, ...agents];
+  return { id: "apiserver", name: "apiserver", args: [...listen, ...others] };
+}
+
+function controllers(plan: ClusterPlan, home: string): ComponentSpec {
+  const args = flags({
+    kubeconfig: componentKubeconfig(home, "controllers"),
+    "cluster-cidr": plan.podCidrs,
+    "node-cidr-mask-size": plan.nodeMaskBits,
+    "service-cidr": plan.serviceCidrs,
+  });
+  return { id: "controllers", name: "controllers", args };
+}
+
+function agent(plan: ClusterPlan, home: string, node: NodePlan): ComponentSpec {
+  const args = flags({
+    kubeconfig: componentKubeconfig(home, "agent"),
+    "node-name": node.name,
+    "node-ip": node.addresses,
+    overlay: plan.options.overlay,
+    "node-root": `${home}/nodes/${node.name}`,
+    "cluster-dns": plan.dnsAddresses,
+    "cluster-domain": plan.clusterDomain,
+    "service-cidr": plan.serviceCidrs,
+    "cluster-cidr": plan.podCidrs,
+    "kubelet-token-file": clusterPaths(home).kubeletToken,
+  });
+  return { id: `agent-${node.name}`, name: "agent", node: node.name, args };
 }

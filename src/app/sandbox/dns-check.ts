@@ -8,7 +8,11 @@ const CLASS_IN = 1;
 const TIMEOUT_MS = 2_000;
 
 /** True when `server` answers for `name` with at least one record of the server's own address family. */
-export async function resolveOverTcp(dial: (host: string, port: number) => Promise<Socket>, server: string, name: string): Promise<boolean> {
+export async function resolveOverTcp(
+  dial: (host: string, port: number) => Promise<Socket>,
+  server: string,
+  name: string,
+): Promise<boolean> {
   const socket = await dial(server, 53);
   const query = encodeQuery(name, server.includes(":") ? TYPE_AAAA : TYPE_A);
   const length = Buffer.alloc(2);

@@ -3,5 +3,5 @@ export { clusterPaths } from "./components.ts";
 export { askControl, controlLines, join, type SandboxStatus } from "./control.ts";
 export { type AdminCredentials, base64, kubeconfig, writePki } from "./pki.ts";
 export { type ClusterOptions, type ClusterPlan, type IpFamily, MAX_NODES, type Overlay, planCluster } from "./plan.ts";
-export { openProgress, parseProgress, type ProgressEvent } from "./progress.ts";
+export { openProgress, type ProgressEvent, parseProgress } from "./progress.ts";
 export type { ComponentStatus } from "./supervise.ts";

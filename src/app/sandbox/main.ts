@@ -1,10 +1,10 @@
 // The first process of a sandboxed cluster, pid 1 of its pid namespace: builds the underlay, starts the components, starts them again
 // when they die, and reaps what they leave. When it ends, the kernel ends everything inside.
 // usage: sandbox --home DIR --options JSON [--progress-fd N]
-import { existsSync, mkdirSync, type FSWatcher, watch } from "node:fs";
+import { existsSync, type FSWatcher, mkdirSync, watch } from "node:fs";
 import { parseArgs } from "node:util";
 import { errorMessage, type Logger } from "#base";
-import { currentNetNs, type NetNs } from "#linux";
+import { type NetNs, netns } from "#linux";
 import { createLogger } from "../log.ts";
 import { startBootstrap } from "./bootstrap.ts";
 import { clusterPaths, componentSpecs } from "./components.ts";
@@ -42,7 +42,7 @@ async function start(cluster: ClusterPlan, steps: ProgressPipe, log: Logger): Pr
   for (const dir of [`${paths.run}/netns`, paths.logs, ...cluster.nodes.map((node) => `${home}/nodes/${node.name}`)]) {
     mkdirSync(dir, { recursive: true });
   }
-  const root = currentNetNs();
+  const root = netns.current();
   const underlay = buildUnderlay(cluster, root, `${paths.run}/netns`);
   addPodRules(underlay.router, cluster);
   steps.send({ type: "step", step: "namespaces and underlay", atMs: Date.now() });
@@ -64,10 +64,10 @@ async function start(cluster: ClusterPlan, steps: ProgressPipe, log: Logger): Pr
 function startComponents(cluster: ClusterPlan, underlay: Underlay, log: Logger, ready: (step: string) => () => void): Component[] {
   const paths = clusterPaths(home);
   return componentSpecs(cluster, home).map((spec) => {
-    const netns: NetNs | undefined = spec.node === undefined ? undefined : underlay.nodes.get(spec.node);
+    const ns: NetNs | undefined = spec.node === undefined ? undefined : underlay.nodes.get(spec.node);
     const component = new Component({
       spec,
-      netns,
+      netns: ns,
       programsDir: import.meta.dirname,
       logFile: `${paths.logs}/${spec.id}.log`,
       logger: log,

@@ -1,6 +1,5 @@
 // What a sandboxed cluster looks like, from its options alone: which namespaces, addresses and processes there are.
-import { type Family, formatPrefix, nthAddr, parsePrefix } from "#ip";
-import { formatAddr } from "#ip";
+import { type Family, formatAddr, formatPrefix, nthAddr, parsePrefix } from "#ip";
 
 export type IpFamily = "ipv4" | "ipv6" | "dual";
 export type Overlay = "vxlan" | "host-gw";
@@ -74,7 +73,8 @@ export function planCluster(options: ClusterOptions): ClusterPlan {
   const families: Family[] = options.ipFamily === "dual" ? [4, 6] : [options.ipFamily === "ipv4" ? 4 : 6];
   const blocks = families.map((family) => BLOCKS[family]);
   const host = (block: string, n: number): string => formatAddr(nthAddr(parsePrefix(block), n));
-  const prefix = (block: string, n: number): string => formatPrefix({ addr: nthAddr(parsePrefix(block), n), bits: parsePrefix(block).bits });
+  const prefix = (block: string, n: number): string =>
+    formatPrefix({ addr: nthAddr(parsePrefix(block), n), bits: parsePrefix(block).bits });
   return {
     options,
     families,

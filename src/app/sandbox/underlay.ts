@@ -2,7 +2,7 @@
 // a client on another subnet behind the router.
 import { FairleadError } from "#base";
 import { type Prefix, parseAddr, parsePrefix } from "#ip";
-import { createNetNs, type NetNs, openRoute, type RouteSocket } from "#linux";
+import { type NetNs, netns, openRoute, type RouteSocket } from "#linux";
 import type { ClusterPlan } from "./plan.ts";
 
 const BRIDGE = "underlay";
@@ -24,13 +24,13 @@ export function buildUnderlay(plan: ClusterPlan, root: NetNs, netnsDir: string):
 
   const nodes = new Map<string, NetNs>();
   for (const node of plan.nodes) {
-    const ns = createNetNs(`${netnsDir}/${node.name}`);
+    const ns = netns.create(`${netnsDir}/${node.name}`);
     router.links.add({ name: node.name, type: { kind: "veth", peer: { name: "eth0", netns: ns } }, master: BRIDGE, up: true });
     connect(ns, node.prefixes, plan.router.addresses);
     nodes.set(node.name, ns);
   }
 
-  const outside = createNetNs(`${netnsDir}/${OUTSIDE}`);
+  const outside = netns.create(`${netnsDir}/${OUTSIDE}`);
   router.links.add({ name: OUTSIDE, type: { kind: "veth", peer: { name: "eth0", netns: outside } }, up: true });
   setAddrs(router, OUTSIDE, plan.outside.router);
   connect(outside, plan.outside.client, plan.outside.gateways);

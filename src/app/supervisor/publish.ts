@@ -19,7 +19,8 @@ export async function publishApi(port: number, apiSocket: string): Promise<numbe
   };
   const servers = await listenLoopback(port, onConnection);
   const address = servers[0]?.address();
-  if (typeof address !== "object" || address === null) throw new FairleadError("no loopback address to listen on", { code: "EADDRNOTAVAIL" });
+  if (typeof address !== "object" || address === null)
+    throw new FairleadError("no loopback address to listen on", { code: "EADDRNOTAVAIL" });
   return address.port;
 }
 
@@ -38,7 +39,10 @@ async function listenLoopback(port: number, onConnection: (socket: Socket) => vo
       // A host without IPv6 (or IPv4) is no reason to fail; a port that is taken is.
       if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT") continue;
       for (const other of servers) other.close();
-      throw new FairleadError(`port ${wanted} of ${host} is taken; free it or choose another one`, { code: code ?? "EADDRINUSE", cause: err });
+      throw new FairleadError(`port ${wanted} of ${host} is taken; free it or choose another one`, {
+        code: code ?? "EADDRINUSE",
+        cause: err,
+      });
     }
   }
   return servers;
@@ -76,7 +80,7 @@ export function publishNodePorts(controlSocket: string, logger: Logger): void {
     for (const [port, servers] of published) {
       if (ports.includes(port)) continue;
       published.delete(port);
-      void servers.then((list) => list.forEach((server) => server.close()));
+      void servers.then((list) => list.map((server) => server.close()));
     }
   });
 }

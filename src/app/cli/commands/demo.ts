@@ -72,7 +72,10 @@ async function available(client: HttpClient, steps: Steps): Promise<void> {
   } catch (err) {
     const waiting = pods.list().filter((pod) => !isReady(pod));
     const names = waiting.map((pod) => `${pod.metadata.name} (${pod.status?.phase ?? "Unknown"})`).join(", ");
-    throw new FairleadError(`the shop is not ready after ${PATIENCE_MS / 1000} s; still waiting: ${names}`, { code: "ETIMEDOUT", cause: err });
+    throw new FairleadError(`the shop is not ready after ${PATIENCE_MS / 1000} s; still waiting: ${names}`, {
+      code: "ETIMEDOUT",
+      cause: err,
+    });
   } finally {
     deployments.stop();
     pods.stop();
@@ -110,7 +113,7 @@ async function showPlaces(client: HttpClient): Promise<void> {
 async function familiesOf(client: HttpClient): Promise<(4 | 6)[]> {
   const customer = await client.get(PODS, { namespace: NAMESPACE, name: CUSTOMER });
   const ips = customer.status?.podIPs ?? [];
-  return ([4, 6] as const).filter((family) => ips.some((entry) => entry.ip.includes(":") === (family === 6)));
+  return ([4, 6] as const).filter((family) => ips.some((entry) => (entry.ip ?? "").includes(":") === (family === 6)));
 }
 
 /** One request from the customer's pod, by name; prints the chain of pods that answered. */

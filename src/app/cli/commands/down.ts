@@ -37,7 +37,8 @@ export async function removeCluster(name: string): Promise<void> {
     const alive = (): number[] => pids.filter((pid) => isAlive(pid, home));
     for (let rest = alive(); rest.length > 0; rest = alive()) {
       if (!isAlive(state.pid, home)) for (const pid of rest) signal(pid, home, "SIGKILL");
-      if (Date.now() > deadline) throw new FairleadError(`cannot end the processes ${rest.join(", ")} of cluster ${name}`, { code: "ETIMEDOUT" });
+      if (Date.now() > deadline)
+        throw new FairleadError(`cannot end the processes ${rest.join(", ")} of cluster ${name}`, { code: "ETIMEDOUT" });
       await systemClock.sleep(POLL_MS);
     }
   }

@@ -53,11 +53,16 @@ function listPath(resource: Resource, options: GetOptions): string {
   if (options.selector !== undefined) query.set("labelSelector", options.selector);
   if (options.fieldSelector !== undefined) query.set("fieldSelector", options.fieldSelector);
   const path = pathOf(resource, options.allNamespaces ? undefined : options.namespace);
-  return query.size === 0 ? path : `${path}?${query}`;
+  return query.size === 0 ? path : `${path}?${query.toString()}`;
 }
 
 async function fetchJson(client: HttpClient, path: string, asTable: boolean): Promise<KubeObject> {
-  const response = await client.raw({ method: "GET", path, op: `get ${path}`, ...(asTable ? { accept: `${AS_TABLE},application/json` } : {}) });
+  const response = await client.raw({
+    method: "GET",
+    path,
+    op: `get ${path}`,
+    ...(asTable ? { accept: `${AS_TABLE},application/json` } : {}),
+  });
   const body: unknown = JSON.parse(response.body.toString());
   if (response.status >= 300) throw new ApiError("get", body as ConstructorParameters<typeof ApiError>[1]);
   return body as KubeObject;
@@ -80,12 +85,16 @@ function printTable(table: Table, resource: Resource, options: GetOptions, sever
   const heads = shown.map((column) => column.name.toUpperCase());
   const lines = table.rows.map((row) => {
     const cells = shown.map(({ i }, n) => {
-      const text = String(row.cells[i] ?? "");
+      const text = cellText(row.cells[i]);
       return several && n === 0 ? `${resource.singular}/${text}` : text;
     });
     return withNamespace ? [row.object?.metadata?.namespace ?? "", ...cells] : cells;
   });
   return `${formatTable(withNamespace ? ["NAMESPACE", ...heads] : heads, lines)}${several ? "\n" : ""}`;
+}
+
+function cellText(cell: unknown): string {
+  return typeof cell === "string" || typeof cell === "number" || typeof cell === "boolean" ? String(cell) : "";
 }
 
 function printObjects(objects: readonly KubeObject[], single: boolean, output: GetOptions["output"]): void {

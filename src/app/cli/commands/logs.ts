@@ -1,6 +1,6 @@
 // `fairlead logs`: what a container wrote.
 import { pipeline } from "node:stream/promises";
-import { PODS, resourcePath } from "#kube";
+import { openLogs } from "#client/stream";
 import { openClient } from "../api.ts";
 
 export interface LogsOptions {
@@ -15,13 +15,12 @@ export interface LogsOptions {
 
 export async function logs(pod: string, options: LogsOptions): Promise<void> {
   const client = openClient(options.name);
-  const query = new URLSearchParams();
-  if (options.container !== undefined) query.set("container", options.container);
-  for (const flag of ["follow", "previous", "timestamps"] as const) if (options[flag]) query.set(flag, "true");
-  if (options.tail !== undefined) query.set("tailLines", String(options.tail));
-  const name = pod.replace(/^pods?\//, "");
-  const path = `${resourcePath(PODS, { namespace: options.namespace, name }, "log")}?${query}`;
-  const stream = await client.stream({ method: "GET", path, op: `read the log of pod ${name}` });
+  const { namespace, container, follow, previous, timestamps, tail } = options;
+  const stream = openLogs(
+    client,
+    { namespace, name: pod.replace(/^pods?\//, "") },
+    { container, follow, previous, timestamps, tailLines: tail },
+  );
   await pipeline(stream, process.stdout, { end: false });
   client.close();
 }

@@ -2,7 +2,7 @@
 import type { Node } from "kubernetes-types/core/v1";
 import { errorMessage } from "#base";
 import { NODES } from "#kube";
-import { askControl, clusterPaths, type ComponentStatus, type SandboxStatus } from "#sandbox";
+import { askControl, type ComponentStatus, clusterPaths, type SandboxStatus } from "#sandbox";
 import type { ClusterState } from "../../supervisor/state.ts";
 import { openClient } from "../api.ts";
 import { type Cluster, runningCluster } from "../home.ts";
@@ -130,5 +130,7 @@ function format(value: Status): string {
     formatTable(["NODE", "STATUS", "ADDRESSES", "POD CIDRS"], nodes),
     `${formatTable(["COMPONENT", "NODE", "PID", "STATE", "RESTARTS", "PSS"], components)}total        ${mib(value.pssBytes)}`,
     ...value.problems.map((problem) => paint("red", problem)),
-  ].join("\n").concat("\n");
+  ]
+    .join("\n")
+    .concat("\n");
 }

@@ -41,7 +41,9 @@ export async function up(options: UpOptions): Promise<void> {
   writeFileSync(clusterPaths(home).kubeconfig, stringify(config), { mode: 0o600 });
   await followProgress(progress, "end", steps, home);
   process.stderr.write(`\nThe cluster ${paint("bold", name, process.stderr)} is up. Try:\n`);
-  process.stderr.write(`  export KUBECONFIG=${clusterPaths(home).kubeconfig}\n  kubectl get pods -A -o wide        (or: fairlead get pods -A)\n`);
+  process.stderr.write(
+    `  export KUBECONFIG=${clusterPaths(home).kubeconfig}\n  kubectl get pods -A -o wide        (or: fairlead get pods -A)\n`,
+  );
   if (options.foreground) await stayInForeground(name);
 }
 
@@ -92,7 +94,10 @@ async function followProgress(progress: Progress, until: "api-port" | "end", ste
 async function withPatience<T>(promise: Promise<T>, home: string): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => reject(new FairleadError(`no progress for ${PATIENCE_MS / 1000} s; see the logs in ${clusterPaths(home).logs}`, { code: "ETIMEDOUT" })),
+    () =>
+      reject(
+        new FairleadError(`no progress for ${PATIENCE_MS / 1000} s; see the logs in ${clusterPaths(home).logs}`, { code: "ETIMEDOUT" }),
+      ),
     PATIENCE_MS,
   );
   try {
