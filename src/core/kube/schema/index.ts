@@ -4,8 +4,8 @@
  */
 export { applyDefaults } from "../defaults/index.ts";
 export { type ApiResource, type ApiSubresource, openApiDocument, openApiIndex } from "../openapi/index.ts";
-export { type DecodedProtobuf, decodeProtobuf, isProtobuf } from "../protobuf/index.ts";
+export { type DecodedProtobuf, decodeProtobuf, isProtobuf, PROTOBUF_TYPE } from "../protobuf/index.ts";
 export { type FieldError, type FieldErrorType, invalidStatus, validate } from "../validation/index.ts";
-export { type Decoded, decodeObject, type FieldValidation, strictDecodingError } from "./decode.ts";
+export { type Decoded, decodeObject, decodingErrorMessage, type FieldValidation, strictDecodingError } from "./decode.ts";
 export { type GroupVersionKind, schemaFor, typeSchema } from "./table.ts";
 export type { FieldSchema, TypeSchema } from "./types.ts";
