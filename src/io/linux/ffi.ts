@@ -32,9 +32,9 @@ const c: {
   readonly prctl: C<[option: number, a: number, b: number, c: number, d: number]>;
   readonly waitid: C<[type: number, id: number, info: Uint8Array, options: number]>;
   readonly waitpid: C<[pid: number, status: Int32Array, options: number]>;
-  readonly capget: C<[header: Uint8Array, data: Uint8Array]>;
   readonly capset: C<[header: Uint8Array, data: Uint8Array]>;
   readonly pivotRoot: C<[number: number, newRoot: string, putOld: string]>;
+  readonly pidfdOpen: C<[number: number, pid: number, flags: number]>;
   readonly mountSetattr: C<[number: number, fd: number, path: string, flags: number, attr: Uint8Array, size: number]>;
 } = {
   socket: libc.func("int socket(int, int, int)"),
@@ -56,10 +56,10 @@ const c: {
   prctl: libc.func("int prctl(int, long, long, long, long)"),
   waitid: libc.func("int waitid(int, uint32_t, void *, int)"),
   waitpid: libc.func("int waitpid(int, void *, int)"),
-  capget: libc.func("int capget(void *, void *)"),
   capset: libc.func("int capset(void *, void *)"),
   // No wrapper in older C libraries: by number.
   pivotRoot: libc.func("syscall", "long", ["long", "const char *", "const char *"]),
+  pidfdOpen: libc.func("syscall", "long", ["long", "int", "uint32_t"]),
   mountSetattr: libc.func("syscall", "long", ["long", "int", "const char *", "uint32_t", "void *", "size_t"]),
 };
 
@@ -204,8 +204,11 @@ export function waitpid(pid: number, options: number): { pid: number; status: nu
   return { pid: check(c.waitpid(pid, status, options), `wait for process ${pid}`, { pid }), status: status[0] ?? 0 };
 }
 
-export function capget(header: Uint8Array, data: Uint8Array): void {
-  check(c.capget(header, data), "read the capabilities");
+const SYS_PIDFD_OPEN = 434;
+
+/** A descriptor that becomes readable when the process ends. Closed on execve. */
+export function pidfdOpen(pid: number): number {
+  return check(c.pidfdOpen(SYS_PIDFD_OPEN, pid, 0), `open process ${pid}`, { pid });
 }
 
 export function capset(header: Uint8Array, data: Uint8Array): void {

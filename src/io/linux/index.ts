@@ -1,5 +1,29 @@
 /** The kernel over FFI: network namespaces, rtnetlink, nf_tables, conntrack, processes in namespaces. */
+export { type Capability, dropCapabilities, parseCapability, setNoNewPrivileges } from "./capabilities.ts";
+export {
+  type Orphan,
+  reapOrphans,
+  setParentDeathSignal,
+  setSubreaper,
+  watchOrphans,
+  watchProcessEnd,
+} from "./children.ts";
 export { errnoName, isErrno, KernelError } from "./kernel-error.ts";
+export {
+  bindMount,
+  joinMountNamespace,
+  type MountRequest,
+  makeRootPrivate,
+  makeRootSlave,
+  mount,
+  mountSetAttrReadonlyRecursive,
+  newMountNamespace,
+  pivotRoot,
+  sethostname,
+  setnsFd,
+  unmount,
+} from "./mounts.ts";
 export { netns } from "./netns.ts";
+export { inNamespaces, type NamespaceKind, type Namespaces, type SpawnInOptions, spawnIn } from "./process.ts";
 export { openRoute } from "./route/index.ts";
 export type * from "./types.ts";

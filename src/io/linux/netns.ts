@@ -24,11 +24,19 @@ const entered: Place[] = [];
 function here(): Place {
   const top = entered.at(-1) ?? home;
   if (top !== undefined) return top;
-  // libuv starts its threads at their first use; were that inside `run`, name lookups would go through that namespace for ever.
-  stat("/", () => {});
+  startThreads();
   const fd = openSync(THREAD_NS, "r");
   home = { fd, inode: inodeOf(fd) };
   return home;
+}
+
+let threadsStarted = false;
+
+/** libuv starts its threads at their first use; were that in another namespace, name lookups would go through it for ever. */
+export function startThreads(): void {
+  if (threadsStarted) return;
+  threadsStarted = true;
+  stat("/", () => {});
 }
 
 function inodeOf(fd: number): number {
@@ -45,7 +53,7 @@ function goBack(place: Place): void {
   }
 }
 
-class OpenNetNs implements NetNs {
+class OpenNetNs implements NetNs, Disposable {
   readonly path: string;
   readonly fd: number;
   readonly inode: number;
@@ -125,7 +133,7 @@ function asKernelError(err: unknown, op: string): unknown {
 
 export const netns = {
   /** Makes a new namespace and binds it to `path`, a file that must not exist; it lives until `delete`. Its loopback is down. */
-  create(path: string): NetNs {
+  create(path: string): NetNs & Disposable {
     const op = `create network namespace ${path}`;
     try {
       writeFileSync(path, "", { flag: "wx", mode: 0o444 });
@@ -144,7 +152,7 @@ export const netns = {
   },
 
   /** Makes a new namespace that lives as long as a handle, a process or a socket in it does. */
-  createAnonymous(): NetNs {
+  createAnonymous(): NetNs & Disposable {
     return inNewNamespace(() => {
       const fd = openSync(THREAD_NS, "r");
       return new OpenNetNs(`/proc/${process.pid}/fd/${fd}`, fd);
@@ -152,7 +160,7 @@ export const netns = {
   },
 
   /** Opens a namespace that is bound to `path` (or any nsfs file such as /proc/7/ns/net). */
-  open(path: string): NetNs {
+  open(path: string): NetNs & Disposable {
     try {
       return new OpenNetNs(path, openSync(path, "r"));
     } catch (err) {
@@ -160,12 +168,12 @@ export const netns = {
     }
   },
 
-  ofPid(pid: number): NetNs {
+  ofPid(pid: number): NetNs & Disposable {
     return netns.open(`/proc/${pid}/ns/net`);
   },
 
   /** The namespace that the calling thread is in. */
-  current(): NetNs {
+  current(): NetNs & Disposable {
     return netns.open(THREAD_NS);
   },
 

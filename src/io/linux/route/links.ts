@@ -148,7 +148,10 @@ function addLink(ctx: RouteContext, link: NewLink): void {
   if (link.type.kind === "veth") checkName(link.type.peer.name, op);
   const indexOf = (name: string): number => ctx.indexOf(name, op);
   if (getLink(ctx, link.name) !== undefined) throw new KernelError({ op, errno: 17, detail: "there is a link of that name" });
-  if (link.type.kind === "tun") return addTunLink(ctx, link, link.type.mode);
+  if (link.type.kind === "tun") {
+    addTunLink(ctx, link, link.type.mode);
+    return;
+  }
   const w = new MessageWriter();
   beginLinkUpDown(w, NLM_F_CREATE | NLM_F_EXCL, { up: link.up });
   w.string(IFLA_IFNAME, link.name);

@@ -5,3 +5,4 @@ export const CLONE_NEWUTS = 0x0400_0000;
 export const CLONE_NEWIPC = 0x0800_0000;
 export const CLONE_NEWPID = 0x2000_0000;
 export const CLONE_NEWNET = 0x4000_0000;
+export const CLONE_FS = 0x0000_0200;
