@@ -34,6 +34,8 @@ const c: {
   readonly waitpid: C<[pid: number, status: Int32Array, options: number]>;
   readonly capset: C<[header: Uint8Array, data: Uint8Array]>;
   readonly pivotRoot: C<[number: number, newRoot: string, putOld: string]>;
+  readonly mkfifo: C<[path: string, mode: number]>;
+  readonly signal: (number: number, handler: null) => unknown;
   readonly pidfdOpen: C<[number: number, pid: number, flags: number]>;
   readonly mountSetattr: C<[number: number, fd: number, path: string, flags: number, attr: Uint8Array, size: number]>;
 } = {
@@ -59,6 +61,8 @@ const c: {
   capset: libc.func("int capset(void *, void *)"),
   // No wrapper in older C libraries: by number.
   pivotRoot: libc.func("syscall", "long", ["long", "const char *", "const char *"]),
+  mkfifo: libc.func("int mkfifo(const char *, uint32_t)"),
+  signal: libc.func("void *signal(int, void *)"),
   pidfdOpen: libc.func("syscall", "long", ["long", "int", "uint32_t"]),
   mountSetattr: libc.func("syscall", "long", ["long", "int", "const char *", "uint32_t", "void *", "size_t"]),
 };
@@ -209,6 +213,15 @@ const SYS_PIDFD_OPEN = 434;
 /** A descriptor that becomes readable when the process ends. Closed on execve. */
 export function pidfdOpen(pid: number): number {
   return check(c.pidfdOpen(SYS_PIDFD_OPEN, pid, 0), `open process ${pid}`, { pid });
+}
+
+export function mkfifo(path: string, mode: number): void {
+  check(c.mkfifo(path, mode), `make the pipe ${path}`, { path, mode });
+}
+
+/** Gives a signal its default action (SIG_DFL) back. An ignored signal stays ignored across execve. */
+export function restoreSignal(number: number): void {
+  c.signal(number, null);
 }
 
 export function capset(header: Uint8Array, data: Uint8Array): void {

@@ -8,6 +8,7 @@ export {
   watchOrphans,
   watchProcessEnd,
 } from "./children.ts";
+export { mkfifo, restoreSignal } from "./ffi.ts";
 export { errnoName, isErrno, KernelError } from "./kernel-error.ts";
 export {
   bindMount,
@@ -26,4 +27,6 @@ export {
 export { netns } from "./netns.ts";
 export { inNamespaces, type NamespaceKind, type Namespaces, type SpawnInOptions, spawnIn } from "./process.ts";
 export { openRoute } from "./route/index.ts";
+export { openTerminal, setControllingTerminal, setTerminalSize, type TerminalSize } from "./terminal.ts";
 export type * from "./types.ts";
+export { CAPABILITIES } from "./uapi/capability.ts";
