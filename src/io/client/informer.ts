@@ -61,6 +61,11 @@ class WatchingInformer<T extends KubeObject> implements Informer<T> {
     return this.#hasSynced;
   }
 
+  hasSeen(resourceVersion: string): boolean {
+    // Versions are one counter for all resources (KEP-5504; until then an etcd revision everywhere).
+    return this.#resourceVersion !== undefined && Number(this.#resourceVersion) >= Number(resourceVersion);
+  }
+
   get(key: string): Stored<T> | undefined {
     return this.#objects.get(key);
   }

@@ -77,6 +77,8 @@ export interface Informer<T extends KubeObject> {
   /** Resolves once the copy is complete for the first time. */
   readonly synced: Promise<void>;
   hasSynced(): boolean;
+  /** Whether the copy has reached this version: a writer asks it before it decides on its own latest write's consequences. */
+  hasSeen(resourceVersion: string): boolean;
   get(key: string): Stored<T> | undefined;
   list(namespace?: string): Stored<T>[];
   /** `listener` is called for every later change, and at once for each object already there. */
