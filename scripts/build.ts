@@ -20,7 +20,8 @@ await build({
   external: ["koffi"],
   sourcemap: "linked",
   logLevel: "warning",
-  chunkNames: "chunks/[name]-[hash]",
+  // Flat: a program finds the others beside itself, whichever chunk its code is in.
+  chunkNames: "chunk-[name]-[hash]",
   // CommonJS packages inside the bundle ask for built-in modules with require.
   banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
 });

@@ -50,7 +50,7 @@ async function start(cluster: ClusterPlan, steps: ProgressPipe, log: Logger): Pr
   await fileExists(paths.pki, "complete");
   const ready = (step: string) => (): void => steps.send({ type: "step", step, atMs: Date.now() });
   const components = startComponents(cluster, underlay, log, ready);
-  startReaper({ childPids: () => components.map((c) => c.pid), exitsDir: `${paths.run}/exits`, logger: log });
+  startReaper({ childPids: () => components.map((c) => c.pid), exitsDir: `${paths.run}/exits` });
   const nodePorts = startNodePortWatch();
   const dialOutside = createDialer(underlay.outside);
   serveControl(paths.controlSocket, {

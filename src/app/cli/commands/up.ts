@@ -107,14 +107,16 @@ async function withPatience<T>(promise: Promise<T>, home: string): Promise<T> {
   }
 }
 
+const LOG_TAIL = 12;
+
+/** The end of the first log that has one: a start that fails leaves nothing else. */
 function lastLog(home: string): string {
   for (const file of ["sandbox.log", "supervisor.log"]) {
     const path = `${clusterPaths(home).logs}/${file}`;
-    const lines = existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : [];
-    const last = lines.at(-1);
-    if (last !== undefined && last !== "") return last;
+    const text = existsSync(path) ? readFileSync(path, "utf8").trim() : "";
+    if (text !== "") return `its log ends with\n${text.split("\n").slice(-LOG_TAIL).join("\n")}`;
   }
-  return `see ${clusterPaths(home).logs}`;
+  return "its logs are empty";
 }
 
 async function stayInForeground(name: string): Promise<void> {

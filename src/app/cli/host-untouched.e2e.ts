@@ -1,0 +1,115 @@
+// The host stays as it is while a cluster comes up, runs and goes; and nothing is left of it, however it ends.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { netns, openNft, openRoute } from "#linux";
+import { command, startTestCluster, type TestCluster } from "../testing/cluster.ts";
+import { sandboxPids } from "./processes.ts";
+
+/** Links, addresses, routes, rules, neighbours, tables, sysctls and mounts of the host, as text. */
+async function hostState(): Promise<Record<string, string>> {
+  const ns = netns.current();
+  const route = openRoute(ns);
+  const text = (value: unknown): string => JSON.stringify(value, (key, inner: unknown) => (key === "stats" ? undefined : inner), 1);
+  try {
+    return {
+      links: text(route.links.list()),
+      addrs: text(route.addrs.list()),
+      routes: text([...route.routes.list({ family: 4 }), ...route.routes.list({ family: 6 })]),
+      rules: text([...route.rules.list(4), ...route.rules.list(6)]),
+      neighbours: text(route.neighs.list().filter((neigh) => neigh.state === "permanent" || neigh.proxy === true)),
+      nft: nftTables(),
+      sysctls: (await command("sh", ["-c", "cd /proc/sys/net && grep -r . . 2>/dev/null | grep -v -E 'random|nf_conntrack_count|/stat' | sort"])).stdout,
+      mounts: readFileSync("/proc/self/mounts", "utf8"),
+    };
+  } finally {
+    route.close();
+    ns.close();
+  }
+}
+
+function nftTables(): string {
+  if (process.getuid?.() !== 0) return "not readable by this user";
+  const nft = openNft(netns.current());
+  try {
+    return JSON.stringify(nft.listTables());
+  } finally {
+    nft.close();
+  }
+}
+
+async function assertUntouched(before: Record<string, string>, when: string): Promise<void> {
+  const now = await hostState();
+  for (const [what, text] of Object.entries(before)) assert.equal(now[what], text, `${what} of the host changed ${when}`);
+}
+
+/** Processes below or of the cluster, by the directory that is in their arguments. */
+function processesOf(home: string): string[] {
+  return readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(home);
+      } catch {
+        return false;
+      }
+    });
+}
+
+async function eventually(what: string, condition: () => boolean, withinMs: number): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, `not within ${withinMs} ms: ${what}`);
+    await sleep(20);
+  }
+}
+
+interface StatusJson {
+  readonly components: readonly { readonly name: string; readonly node: string | null; readonly pid: number; readonly restarts: number }[];
+}
+
+async function pidOf(cluster: TestCluster, name: string): Promise<number> {
+  const { stdout } = await cluster.fairlead("status", "-o", "json");
+  const pid = (JSON.parse(stdout) as StatusJson).components.find((component) => component.name === name)?.pid;
+  assert.ok(pid !== undefined && pid > 1, `no pid of ${name} in ${stdout}`);
+  return pid;
+}
+
+test("the host is the same before, during and after", async () => {
+  const before = await hostState();
+  {
+    await using cluster = await startTestCluster({ flags: ["--nodes", "2"] });
+    await assertUntouched(before, "while a cluster runs");
+    assert.ok(cluster.sandboxPid() > 0);
+  }
+  await assertUntouched(before, "after a cluster was removed");
+});
+
+for (const victim of ["supervisor", "apiserver", "agent"]) {
+  test(`nothing is left by down after kill -9 of the ${victim}`, async () => {
+    const before = await hostState();
+    await using cluster = await startTestCluster({ flags: ["--nodes", "1"] });
+    process.kill(await pidOf(cluster, victim), "SIGKILL");
+    const down = await cluster.fairlead("down");
+    assert.equal(down.code, 0, down.stderr);
+    assert.deepEqual(processesOf(cluster.home), []);
+    await assertUntouched(before, `after kill -9 of the ${victim} and down`);
+  });
+}
+
+test("everything is gone within a second after kill -9 of the sandbox's first process", async () => {
+  await using cluster = await startTestCluster({ flags: ["--nodes", "1"] });
+  const inside = [...sandboxPids(cluster.sandboxPid()).values()];
+  assert.ok(inside.length >= 5, `only ${inside.length} processes in the sandbox`);
+  process.kill(cluster.sandboxPid(), "SIGKILL");
+  await eventually("no process of the cluster lives", () => processesOf(cluster.home).length === 0 && inside.every(isGone), 1_000);
+});
+
+function isGone(pid: number): boolean {
+  try {
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return true;
+  }
+}
