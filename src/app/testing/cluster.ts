@@ -27,7 +27,11 @@ export async function command(file: string, args: readonly string[], env: NodeJS
   } catch (err) {
     const failed = err as { code?: number | string; stdout?: string; stderr?: string; message: string };
     const code = typeof failed.code === "number" ? failed.code : 1;
-    return { code, stdout: failed.stdout ?? "", stderr: failed.stderr === undefined || failed.stderr === "" ? failed.message : failed.stderr };
+    return {
+      code,
+      stdout: failed.stdout ?? "",
+      stderr: failed.stderr === undefined || failed.stderr === "" ? failed.message : failed.stderr,
+    };
   }
 }
 
@@ -39,7 +43,7 @@ export interface TestCluster extends AsyncDisposable {
   readonly env: NodeJS.ProcessEnv;
   /** `fairlead ARGS`, for this cluster's home. */
   fairlead(...args: string[]): Promise<CommandResult>;
-  /** Runs a command in a namespace of the sandbox: a node, or `outside`. */
+  /** Runs a command in a network namespace of the sandbox: a node, `outside`, or the path of a namespace's file inside. */
   inside(namespace: string, file: string, ...args: string[]): Promise<CommandResult>;
   /** The same, while it runs. */
   spawnInside(namespace: string, file: string, ...args: string[]): ChildProcess;
@@ -83,7 +87,7 @@ function attach(
   // Two steps: the namespaces' files are mounted inside the sandbox's mount namespace only.
   const enter = (namespace: string): string[] => [
     ...["--target", String(sandboxPid()), "--mount", "--pid", ...(process.getuid?.() === 0 ? [] : ["--user", "--preserve-credentials"])],
-    ...["--", "nsenter", `--net=${paths.run}/netns/${namespace}`, "--"],
+    ...["--", "nsenter", `--net=${namespace.startsWith("/") ? namespace : `${paths.run}/netns/${namespace}`}`, "--"],
   ];
   return {
     name,
@@ -92,7 +96,8 @@ function attach(
     env: own.env,
     fairlead: (...args) => own.fairlead(...args, "--name", name),
     inside: (namespace, file, ...args) => command("nsenter", [...enter(namespace), file, ...args]),
-    spawnInside: (namespace, file, ...args) => spawn("nsenter", [...enter(namespace), file, ...args], { stdio: ["ignore", "pipe", "inherit"] }),
+    spawnInside: (namespace, file, ...args) =>
+      spawn("nsenter", [...enter(namespace), file, ...args], { stdio: ["pipe", "pipe", "inherit"] }),
     sandboxPid,
     async [Symbol.asyncDispose]() {
       client.close();
