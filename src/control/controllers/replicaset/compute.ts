@@ -73,7 +73,7 @@ export function computeStatus(
     readyReplicas: count(isPodReady),
     availableReplicas: count((pod) => isPodAvailable(pod, minReadySeconds, nowMs)),
     observedGeneration: replicaSet.metadata.generation ?? 0,
-    ...(conditions.length === 0 ? {} : { conditions }),
+    conditions,
   };
 }
 

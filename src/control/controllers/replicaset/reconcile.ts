@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import type { ReplicaSet, ReplicaSetStatus } from "kubernetes-types/apps/v1";
 import type { Pod } from "kubernetes-types/core/v1";
 import { errorCode, errorMessage, type WorkQueue } from "#base";
@@ -7,6 +6,7 @@ import { formatKey, matchLabelSelector, PODS, REPLICA_SETS, type Stored } from "
 import { type ControllerContext, startQueue, whenSynced } from "../context.ts";
 import { OwnWrites } from "../own-writes.ts";
 import { claim, controllerOf } from "../owners.ts";
+import { statusPatch } from "../status-patch.ts";
 import { type CreationFailure, computeReplication, computeStatus, newPod, nextAvailabilityMs, slowStartBatches } from "./compute.ts";
 
 /** Keeps as many pods of a template as a ReplicaSet asks for. */
@@ -112,13 +112,11 @@ class ReplicaSetController {
     this.#recorder.event(replicaSet, { type: "Normal", reason: "SuccessfulDelete", message: `Deleted pod: ${name}` });
   }
 
-  async #writeStatus(replicaSet: Stored<ReplicaSet>, status: ReplicaSetStatus): Promise<void> {
-    const current = { ...replicaSet.status };
-    if (isDeepStrictEqual({ ...EMPTY_STATUS, ...current }, { ...EMPTY_STATUS, ...status })) return;
-    const conditions = status.conditions ?? null;
-    const body = { status: { ...status, ...(current.conditions === undefined ? {} : { conditions }) } };
+  async #writeStatus(replicaSet: Stored<ReplicaSet>, next: ReplicaSetStatus): Promise<void> {
+    const status = statusPatch(replicaSet.status, next, ["replicas"]);
+    if (status === undefined) return;
     try {
-      await this.#context.client.patch(REPLICA_SETS, replicaSet.metadata, { type: "merge", body }, { subresource: "status" });
+      await this.#context.client.patch(REPLICA_SETS, replicaSet.metadata, { type: "merge", body: { status } }, { subresource: "status" });
     } catch (err) {
       if (!isNotFound(err)) throw err;
     }
@@ -129,9 +127,6 @@ interface Failure {
   readonly cause: unknown;
   readonly condition: CreationFailure;
 }
-
-// Zero is written by leaving the field out (`omitempty`), except for replicas.
-const EMPTY_STATUS = { fullyLabeledReplicas: 0, readyReplicas: 0, availableReplicas: 0, observedGeneration: 0 };
 
 function isTerminating(err: unknown): boolean {
   return errorCode(err) === "Forbidden" && errorMessage(err).includes("being terminated");
