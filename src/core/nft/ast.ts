@@ -59,6 +59,8 @@ export type Statement =
   | { readonly kind: "limit"; readonly rate: number; readonly per: LimitUnit; readonly burst: number; readonly over?: boolean }
   | { readonly kind: "log"; readonly prefix?: string; readonly group?: number }
   | { readonly kind: "notrack" }
+  /** An expression that somebody else put into a table of ours, and that this AST does not know. It cannot be written. */
+  | { readonly kind: "other"; readonly name: string }
   | { readonly kind: "set"; readonly target: SetTarget; readonly value: Expr }
   /** Changes a set or map from the packet path. The set needs the flag "dynamic", and "timeout" where `timeoutMs` is given. */
   | {

@@ -74,6 +74,8 @@ export function formatStatement(statement: Statement, stateless: boolean): strin
       return `log${statement.prefix === undefined ? "" : ` prefix ${quote(statement.prefix)}`}${statement.group === undefined ? "" : ` group ${statement.group}`}`;
     case "notrack":
       return "notrack";
+    case "other":
+      return `(${statement.name})`;
     case "set":
       return `${formatTarget(statement.target)} set ${formatExpr(statement.value)}`;
     case "dynset":

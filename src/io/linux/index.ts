@@ -1,5 +1,6 @@
 /** The kernel over FFI: network namespaces, rtnetlink, nf_tables, conntrack, processes in namespaces. */
 export { type Capability, dropCapabilities, parseCapability, setNoNewPrivileges } from "./capabilities.ts";
+export { type Capture, type CapturedPacket, type CaptureOptions, capture } from "./capture.ts";
 export {
   type Orphan,
   reapOrphans,
@@ -25,8 +26,11 @@ export {
   unmount,
 } from "./mounts.ts";
 export { netns } from "./netns.ts";
+export * from "./nftables/index.ts";
 export { inNamespaces, type NamespaceKind, type Namespaces, type SpawnInOptions, spawnIn } from "./process.ts";
 export { openRoute } from "./route/index.ts";
+export { connectSocket, listenFd, udpFd } from "./sockets.ts";
 export { openTerminal, setControllingTerminal, setTerminalSize, type TerminalSize } from "./terminal.ts";
 export type * from "./types.ts";
 export { CAPABILITIES } from "./uapi/capability.ts";
+export { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from "./uapi/mount.ts";

@@ -46,19 +46,19 @@ function reg(word: number): number {
   return NFT_REG32_00 + word;
 }
 
-function op(w: MessageWriter, name: string, fill: () => void): void {
-  w.nest(NFTA_LIST_ELEM, () => {
+function op(w: MessageWriter, name: string, fill: () => void): MessageWriter {
+  return w.nest(NFTA_LIST_ELEM, () => {
     w.string(NFTA_EXPR_NAME, name);
     w.nest(NFTA_EXPR_DATA, fill);
   });
 }
 
-export function encodeData(w: MessageWriter, attr: number, bytes: Uint8Array): void {
-  w.nest(attr, () => w.attrBytes(NFTA_DATA_VALUE, bytes));
+export function encodeData(w: MessageWriter, attr: number, bytes: Uint8Array): MessageWriter {
+  return w.nest(attr, () => w.attrBytes(NFTA_DATA_VALUE, bytes));
 }
 
-export function encodeVerdict(w: MessageWriter, attr: number, verdict: Verdict): void {
-  w.nest(attr, () => {
+export function encodeVerdict(w: MessageWriter, attr: number, verdict: Verdict): MessageWriter {
+  return w.nest(attr, () => {
     w.nest(NFTA_DATA_VERDICT, () => {
       w.u32be(NFTA_VERDICT_CODE, VERDICTS[verdict.kind]);
       if ("chain" in verdict) w.string(NFTA_VERDICT_CHAIN, verdict.chain);
@@ -73,7 +73,7 @@ function valueBytes(type: Datatype, value: Value): Uint8Array {
 }
 
 /** Operations that leave the value of `expr` in the registers from `at` on. */
-function load(w: MessageWriter, expr: Expr, at: number): void {
+function load(w: MessageWriter, expr: Expr, at: number): MessageWriter {
   switch (expr.kind) {
     case "concat": {
       let word = at;
@@ -81,7 +81,7 @@ function load(w: MessageWriter, expr: Expr, at: number): void {
         load(w, part, word);
         word += words(exprTypes(part));
       }
-      return;
+      return w;
     }
     case "bitwise":
       return loadBitwise(w, expr, at);
@@ -101,7 +101,7 @@ function load(w: MessageWriter, expr: Expr, at: number): void {
   }
 }
 
-function loadField(w: MessageWriter, expr: Expr & { kind: "payload" | "meta" | "ct" | "fib" | "numgen" }, at: number): void {
+function loadField(w: MessageWriter, expr: Expr & { kind: "payload" | "meta" | "ct" | "fib" | "numgen" }, at: number): MessageWriter {
   switch (expr.kind) {
     case "payload": {
       const { base, offset, type } = PAYLOAD_FIELDS[expr.field];
@@ -130,9 +130,9 @@ function loadField(w: MessageWriter, expr: Expr & { kind: "payload" | "meta" | "
   }
 }
 
-function loadHash(w: MessageWriter, expr: Expr & { kind: "jhash" | "symhash" }, at: number): void {
+function loadHash(w: MessageWriter, expr: Expr & { kind: "jhash" | "symhash" }, at: number): MessageWriter {
   if (expr.kind === "jhash") load(w, expr.of, at);
-  op(w, "hash", () => {
+  return op(w, "hash", () => {
     if (expr.kind === "jhash") w.u32be(x.HASH.SREG, reg(at)).u32be(x.HASH.LEN, hashBytes(expr.of));
     w.u32be(x.HASH.DREG, reg(at)).u32be(x.HASH.MODULUS, expr.mod);
     if (expr.kind === "jhash" && expr.seed !== undefined) w.u32be(x.HASH.SEED, expr.seed);
@@ -145,17 +145,17 @@ function hashBytes(expr: Expr): number {
   return types.length === 1 ? DATATYPES[exprType(expr)].bytes : 4 * words(types);
 }
 
-function loadBitwise(w: MessageWriter, expr: Expr & { kind: "bitwise" }, at: number): void {
+function loadBitwise(w: MessageWriter, expr: Expr & { kind: "bitwise" }, at: number): MessageWriter {
   load(w, expr.of, at);
   const type = exprType(expr.of);
-  op(w, "bitwise", () => {
+  return op(w, "bitwise", () => {
     w.u32be(x.BITWISE.SREG, reg(at)).u32be(x.BITWISE.DREG, reg(at)).u32be(x.BITWISE.LEN, DATATYPES[type].bytes);
     encodeData(w, x.BITWISE.MASK, valueBytes(type, expr.mask));
     encodeData(w, x.BITWISE.XOR, expr.xor === undefined ? new Uint8Array(DATATYPES[type].bytes) : valueBytes(type, expr.xor));
   });
 }
 
-export function encodeStatement(w: MessageWriter, statement: Statement): void {
+export function encodeStatement(w: MessageWriter, statement: Statement): MessageWriter {
   switch (statement.kind) {
     case "match":
       return encodeMatch(w, statement);
@@ -189,7 +189,7 @@ export function encodeStatement(w: MessageWriter, statement: Statement): void {
   }
 }
 
-function encodeMatch(w: MessageWriter, { left, op: operator, right }: Statement & { kind: "match" }): void {
+function encodeMatch(w: MessageWriter, { left, op: operator, right }: Statement & { kind: "match" }): MessageWriter {
   const type = exprType(left);
   const isOrder = operator !== "==" && operator !== "!=";
   if (DATATYPES[type].order === "host" && (isOrder || isInterval(right))) {
@@ -204,7 +204,7 @@ function encodeMatch(w: MessageWriter, { left, op: operator, right }: Statement 
       encodeData(w, x.RANGE.TO_DATA, valueBytes(type, right.last));
     });
   }
-  op(w, "cmp", () => {
+  return op(w, "cmp", () => {
     w.u32be(x.CMP.SREG, reg(0)).u32be(x.CMP.OP, x.CMP_OPS[operator]);
     // `eth*` compares only the bytes before the star.
     const isWildcard = type === "ifname" && typeof right === "string" && right.endsWith("*");
@@ -212,21 +212,21 @@ function encodeMatch(w: MessageWriter, { left, op: operator, right }: Statement 
   });
 }
 
-function encodeSet(w: MessageWriter, { target, value }: Statement & { kind: "set" }): void {
+function encodeSet(w: MessageWriter, { target, value }: Statement & { kind: "set" }): MessageWriter {
   load(w, value, 0);
   const types = target.kind === "meta" ? META_KEYS[target.key] : CT_KEYS[target.key];
   if (DATATYPES[types].bytes !== DATATYPES[exprType(value)].bytes) {
     throw new FairleadError(`Cannot encode rule: ${target.kind} ${target.key} cannot hold a ${exprType(value)}`, { code: "BadRule" });
   }
-  if (target.kind === "meta") op(w, "meta", () => w.u32be(x.META.KEY, x.META_NUMBERS[target.key]).u32be(x.META.SREG, reg(0)));
-  else op(w, "ct", () => w.u32be(x.CT.KEY, x.CT_NUMBERS[target.key]).u32be(x.CT.SREG, reg(0)));
+  if (target.kind === "meta") return op(w, "meta", () => w.u32be(x.META.KEY, x.META_NUMBERS[target.key]).u32be(x.META.SREG, reg(0)));
+  return op(w, "ct", () => w.u32be(x.CT.KEY, x.CT_NUMBERS[target.key]).u32be(x.CT.SREG, reg(0)));
 }
 
-function encodeDynset(w: MessageWriter, statement: Statement & { kind: "dynset" }): void {
+function encodeDynset(w: MessageWriter, statement: Statement & { kind: "dynset" }): MessageWriter {
   load(w, statement.key, 0);
   const dataAt = words(exprTypes(statement.key));
   if (statement.data !== undefined) load(w, statement.data, dataAt);
-  op(w, "dynset", () => {
+  return op(w, "dynset", () => {
     w.string(x.DYNSET.SET_NAME, statement.set).u32be(x.DYNSET.OP, x.DYNSET_OPS[statement.op]).u32be(x.DYNSET.SREG_KEY, reg(0));
     if (statement.data !== undefined) w.u32be(x.DYNSET.SREG_DATA, reg(dataAt));
     if (statement.timeoutMs !== undefined) w.u64be(x.DYNSET.TIMEOUT, statement.timeoutMs);
@@ -237,9 +237,12 @@ function flagBits(flags: readonly NatFlag[] | undefined): number {
   return (flags ?? []).reduce((sum, flag) => sum | x.NAT_FLAGS[flag], 0);
 }
 
-function encodeNat(w: MessageWriter, statement: Statement & { kind: "dnat" | "snat" | "masquerade" | "redirect" }): void {
+function encodeNat(w: MessageWriter, statement: Statement & { kind: "dnat" | "snat" | "masquerade" | "redirect" }): MessageWriter {
   const flags = flagBits(statement.flags);
-  if (statement.kind === "masquerade") return op(w, "masq", () => flags !== 0 && w.u32be(x.MASQ.FLAGS, flags));
+  if (statement.kind === "masquerade")
+    return op(w, "masq", () => {
+      if (flags !== 0) w.u32be(x.MASQ.FLAGS, flags);
+    });
   if (statement.kind === "redirect") {
     const { port } = statement;
     if (port !== undefined) load(w, port, 0);
@@ -251,7 +254,7 @@ function encodeNat(w: MessageWriter, statement: Statement & { kind: "dnat" | "sn
   load(w, statement.to, 0);
   const [first = "index", second] = exprTypes(statement.to);
   const hasAddr = first === "ipv4_addr" || first === "ipv6_addr";
-  op(w, "nat", () => {
+  return op(w, "nat", () => {
     w.u32be(x.NAT.TYPE, x.NAT_TYPES[statement.kind]).u32be(x.NAT.FAMILY, NFPROTO[statement.family]);
     if (hasAddr) w.u32be(x.NAT.REG_ADDR_MIN, reg(0));
     if (!hasAddr || second !== undefined) w.u32be(x.NAT.REG_PROTO_MIN, reg(hasAddr ? words([first]) : 0));
@@ -262,7 +265,7 @@ function encodeNat(w: MessageWriter, statement: Statement & { kind: "dnat" | "sn
 function encodeOther(
   w: MessageWriter,
   statement: Statement & { kind: "reject" | "counter" | "limit" | "log" | "notrack" | "other" },
-): void {
+): MessageWriter {
   switch (statement.kind) {
     case "reject": {
       const [type, code] = x.REJECTS[statement.with];

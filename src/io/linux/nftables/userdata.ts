@@ -104,11 +104,11 @@ function typeofTlv(attr: number, types: readonly Datatype[]): Uint8Array {
   return tlv(attr, join(tlv(0, u32(CONCAT)), tlv(1, join(...known.map((bytes, i) => tlv(i, bytes))))));
 }
 
-/** enum byteorder: a concatenation has none. */
+/** enum byteorder: a concatenation has none, and names of links count as numbers of the host. */
 function byteOrder(types: readonly Datatype[]): number {
   const [only] = types;
   if (types.length !== 1 || only === undefined) return 0;
-  return DATATYPES[only].order === "host" ? 1 : 2;
+  return DATATYPES[only].order === "host" || only === "ifname" ? 1 : 2;
 }
 
 /** The whole userdata of a set or map. */

@@ -1,0 +1,3 @@
+/** nf_tables: transactions in, tables out. */
+export { openNft } from "./socket.ts";
+export type { NftSocket } from "./types.ts";

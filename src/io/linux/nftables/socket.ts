@@ -1,0 +1,218 @@
+// nf_tables over netlink: transactions go out as one batch, tables come back as dumps.
+import type { Change, NftSet, Rule, SetHeader, Table, TableId } from "#nft";
+import { isErrno, KernelError } from "../kernel-error.ts";
+import { type AttrReader, MessageWriter, type NetlinkMessage, NetlinkSocket, type Refusal, splitMessages } from "../netlink/index.ts";
+import type { NetNs } from "../types.ts";
+import { NETLINK_NETFILTER, NLM_F_DUMP, NLMSG_HDRLEN } from "../uapi/netlink.ts";
+import * as n from "../uapi/nf-tables.ts";
+import { decodeChain, decodeSet, decodeTable } from "./decode.ts";
+import { decodeRule } from "./decode-rule.ts";
+import { describe } from "./describe.ts";
+import { ElementDecoder } from "./elements.ts";
+import { encodeChange } from "./encode.ts";
+import { batchMessage, beginMessage, NFGENMSG_LEN } from "./message.ts";
+import type { NftSocket } from "./types.ts";
+
+/** Enough for 300,000 elements in one transaction, where we may ask for it. It is a limit, not an allocation. */
+const BUFFER_BYTES: number = 64 << 20;
+const BATCH_END_BYTES = 20;
+const MAX_LIST_RETRIES = 5;
+
+/** Opens nf_tables of `ns`, or of the namespace that the calling thread is in. */
+export function openNft(ns?: NetNs): NftSocket {
+  return new KernelNft(new NetlinkSocket(NETLINK_NETFILTER, { ...(ns && { ns }), bufferBytes: BUFFER_BYTES }));
+}
+
+/** A change and the numbers of its messages. */
+interface Sent {
+  readonly change: Change;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+}
+
+class Batch {
+  readonly writer: MessageWriter;
+  readonly sent: Sent[] = [];
+
+  constructor(bytes: number) {
+    this.writer = new MessageWriter(bytes);
+    batchMessage(this.writer, n.NFNL_MSG_BATCH_BEGIN);
+  }
+
+  add(change: Change): void {
+    const before = this.writer.lastSeq;
+    encodeChange(this.writer, change);
+    this.sent.push({ change, firstSeq: before + 1, lastSeq: this.writer.lastSeq });
+  }
+}
+
+class KernelNft implements NftSocket {
+  readonly #socket: NetlinkSocket;
+
+  constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+  }
+
+  get maxBatchBytes(): number {
+    return this.#socket.maxSendBytes;
+  }
+
+  apply(changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    const batch = new Batch(4096);
+    for (const change of changes) batch.add(change);
+    this.#commit(batch);
+  }
+
+  applyAll(groups: readonly (readonly Change[])[]): number {
+    let transactions = 0;
+    let pending: Change[] = [];
+    let size = 0;
+    const scratch = new MessageWriter(4096);
+    const flush = (): void => {
+      if (pending.length === 0) return;
+      this.apply(pending);
+      transactions++;
+      pending = [];
+      size = 0;
+    };
+    for (const group of groups) {
+      scratch.reset();
+      for (const change of group) encodeChange(scratch, change);
+      if (size + scratch.byteLength + 2 * BATCH_END_BYTES > this.maxBatchBytes) flush();
+      pending.push(...group);
+      size += scratch.byteLength;
+    }
+    flush();
+    return transactions;
+  }
+
+  list(table: TableId): Table | undefined {
+    for (let attempt = 0; ; attempt++) {
+      const before = this.generation();
+      const found = this.#listOnce(table);
+      // The last attempt is taken as it is: whoever applies a difference to it is told by the kernel where it was wrong.
+      if (this.generation() === before || attempt >= MAX_LIST_RETRIES) return found;
+    }
+  }
+
+  tables(): TableId[] {
+    const w = new MessageWriter();
+    beginMessage(w, n.NFT_MSG_GETTABLE, "inet", NLM_F_DUMP);
+    // AF_UNSPEC: tables of all families.
+    w.buffer[NLMSG_HDRLEN] = 0;
+    w.end();
+    return this.#socket.dump(w, (message) => decodeTable(message), "list nftables tables");
+  }
+
+  generation(): number {
+    const w = new MessageWriter(64);
+    beginMessage(w, n.NFT_MSG_GETGEN, "inet");
+    w.end();
+    const [reply] = this.#socket.request(w, "read the nftables generation");
+    const attrs = reply?.attrs(NFGENMSG_LEN);
+    return attrs?.next() === true ? attrs.u32be() : 0;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  #commit(batch: Batch): void {
+    const { writer } = batch;
+    batchMessage(writer, n.NFNL_MSG_BATCH_END);
+    const { refused } = this.#socket.send(writer);
+    const [first] = refused;
+    if (first !== undefined) throw refusalOf(first, batch);
+  }
+
+  #listOnce(table: TableId): Table | undefined {
+    const op = `list nftables table ${table.family} ${table.name}`;
+    const found = this.#table(table, op);
+    if (found === undefined) return undefined;
+    const headers = this.#dump(table, n.NFT_MSG_GETSET, op, (message) => decodeSet(message));
+    const sets = headers.map((header): NftSet => ({ ...header, elements: this.#elements(table, header) }));
+    const byName = new Map(headers.map((header) => [header.name, header]));
+    const rules = new Map<string, Rule[]>();
+    for (const { chain, rule } of this.#dump(table, n.NFT_MSG_GETRULE, op, (message) => decodeRule(message, byName))) {
+      const list = rules.get(chain);
+      if (list === undefined) rules.set(chain, [rule]);
+      else list.push(rule);
+    }
+    const chains = this.#dump(table, n.NFT_MSG_GETCHAIN, op, (message) => decodeChain(message, table.name));
+    return { ...found, sets, chains: chains.map((chain) => ({ ...chain, rules: rules.get(chain.name) ?? [] })) };
+  }
+
+  #table({ family, name }: TableId, op: string): Omit<Table, "sets" | "chains"> | undefined {
+    const w = new MessageWriter(128);
+    beginMessage(w, n.NFT_MSG_GETTABLE, family);
+    w.string(n.NFTA_TABLE_NAME, name).end();
+    try {
+      const [reply] = this.#socket.request(w, op);
+      return reply && decodeTable(reply);
+    } catch (err) {
+      if (isErrno(err, "ENOENT")) return undefined;
+      throw err;
+    }
+  }
+
+  /** NFTA_*_TABLE is 1 in all of them. A dump of chains ignores it (Linux < 6.1): the decoder looks at the table's name. */
+  #dump<T>(table: TableId, type: number, op: string, decode: (message: NetlinkMessage) => T | undefined): T[] {
+    const w = new MessageWriter(128);
+    beginMessage(w, type, table.family, NLM_F_DUMP);
+    w.string(n.NFTA_SET_TABLE, table.name).end();
+    return this.#socket.dump(w, decode, op);
+  }
+
+  #elements(table: TableId, header: SetHeader): NftSet["elements"] {
+    if (header.key.length === 0) return [];
+    const w = new MessageWriter(128);
+    beginMessage(w, n.NFT_MSG_GETSETELEM, table.family, NLM_F_DUMP);
+    w.string(n.NFTA_SET_ELEM_LIST_TABLE, table.name).string(n.NFTA_SET_ELEM_LIST_SET, header.name).end();
+    // A dump that is disturbed starts again, so elements are collected from what it returns in the end.
+    const decoders = this.#socket.dump(
+      w,
+      (message) => {
+        const decoder = new ElementDecoder(header);
+        decoder.add(message.attrs(NFGENMSG_LEN));
+        return decoder;
+      },
+      `list the elements of ${header.name}`,
+    );
+    return ElementDecoder.merge(header, decoders);
+  }
+}
+
+function refusalOf(refusal: Refusal, batch: Batch): Error {
+  const sent = batch.sent.find(({ firstSeq, lastSeq }) => refusal.seq >= firstSeq && refusal.seq <= lastSeq);
+  if (sent === undefined) return new KernelError({ op: "apply an nftables transaction", ...refusal });
+  const { change } = sent;
+  const op = describe(change, elementAt(batch.writer, refusal, sent));
+  const { errno, detail, offset } = refusal;
+  return new KernelError({ op, errno, detail, offset, facts: { change: change.op, table: change.table } });
+}
+
+/** Which element the kernel pointed at, counted from the first of the change. */
+function elementAt(writer: MessageWriter, refusal: Refusal, sent: Sent): number | undefined {
+  if (refusal.offset === undefined) return undefined;
+  let index = 0;
+  for (const message of splitMessages(writer.buffer, writer.byteLength)) {
+    if (message.seq < sent.firstSeq || message.seq > refusal.seq) continue;
+    const attrs = message.attrs(NFGENMSG_LEN);
+    while (attrs.next()) {
+      if (attrs.type !== n.NFTA_SET_ELEM_LIST_ELEMENTS) continue;
+      const list = attrs.nested();
+      while (list.next()) {
+        if (message.seq === refusal.seq && message.start + refusal.offset < list.stop) return index;
+        if (!isIntervalEnd(list)) index++;
+      }
+    }
+  }
+  return undefined;
+}
+
+function isIntervalEnd(element: AttrReader): boolean {
+  const attrs = element.nested();
+  while (attrs.next()) if (attrs.type === n.NFTA_SET_ELEM_FLAGS) return (attrs.u32be() & n.NFT_SET_ELEM_INTERVAL_END) !== 0;
+  return false;
+}

@@ -1,0 +1,22 @@
+import type { Change, Table, TableId } from "#nft";
+
+/** nf_tables of one network namespace. Calls are synchronous. */
+export interface NftSocket {
+  /**
+   * One transaction: all changes, or a `KernelError` and none. Its facts say which change was refused. EMSGSIZE: the changes are
+   * more than one send takes (`maxBatchBytes`); without CAP_NET_ADMIN in the first user namespace that is 0.4 MB, see `applyAll`.
+   */
+  apply(changes: readonly Change[]): void;
+  /**
+   * Applies groups of changes in order, as many of them in one transaction as fit. Each group happens as a whole. Returns how many
+   * transactions it took. Where one is refused, those before it have happened.
+   */
+  applyAll(groups: readonly (readonly Change[])[]): number;
+  /** Everything in a table, as it is at one moment; undefined when there is no such table. */
+  list(table: TableId): Table | undefined;
+  tables(): TableId[];
+  /** A number that changes with every transaction of anyone in this namespace. */
+  generation(): number;
+  readonly maxBatchBytes: number;
+  close(): void;
+}
