@@ -1,0 +1,66 @@
+// TCP and UDP sockets in another network namespace, for Node's own servers and clients: a socket belongs to the namespace in which
+// it was made, whoever uses it later.
+import { closeSync } from "node:fs";
+import { Socket } from "node:net";
+import { type Addr, type AddrPort, formatAddr, formatAddrPort } from "#ip";
+import { bind, listen, setsockoptInt, socket } from "./ffi.ts";
+import type { NetNs } from "./types.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  SO_REUSEADDR,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "./uapi/socket.ts";
+
+function openSocket(ns: NetNs, addr: Addr, type: number): number {
+  return ns.run(() => socket(addr.family === 4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+/** struct sockaddr_in or sockaddr_in6. */
+function sockaddr({ addr, port }: AddrPort): Uint8Array {
+  const bytes = Buffer.alloc(addr.family === 4 ? 16 : 28);
+  bytes.writeUInt16LE(addr.family === 4 ? AF_INET : AF_INET6, 0);
+  bytes.writeUInt16BE(port, 2);
+  bytes.set(addr.bytes, addr.family === 4 ? 4 : 8);
+  return bytes;
+}
+
+function boundSocket(ns: NetNs, at: AddrPort, type: number): number {
+  const fd = openSocket(ns, at.addr, type);
+  try {
+    if (type === SOCK_STREAM) setsockoptInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    // "::" is IPv6 only, so that 0.0.0.0 and :: can be served side by side.
+    if (at.addr.family === 6) setsockoptInt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    bind(fd, sockaddr(at), `bind ${formatAddrPort(at.addr, at.port)} in network namespace ${ns.path}`);
+    return fd;
+  } catch (err) {
+    closeSync(fd);
+    throw err;
+  }
+}
+
+/** A listening TCP socket, for `server.listen({ fd })`. Port 0 lets the kernel choose. */
+export function listenFd(ns: NetNs, addr: Addr, port: number): number {
+  const fd = boundSocket(ns, { addr, port }, SOCK_STREAM);
+  listen(fd, 511, `listen on ${formatAddrPort(addr, port)}`);
+  return fd;
+}
+
+/** A bound UDP socket, for `dgramSocket.bind({ fd })`, which emits "listening" before it returns. */
+export function udpFd(ns: NetNs, addr: Addr, port: number): number {
+  return boundSocket(ns, { addr, port }, SOCK_DGRAM);
+}
+
+/** A TCP connection from inside `ns`, as `net.connect` gives it: it emits "connect" or "error" later. */
+export function connectSocket(ns: NetNs, to: AddrPort, { allowHalfOpen = false }: { allowHalfOpen?: boolean } = {}): Socket {
+  const fd = openSocket(ns, to.addr, SOCK_STREAM);
+  // Without manualStart (an option of Node's own) the socket would read before it is connected, and fail with ENOTCONN.
+  const options = { fd, manualStart: true, allowHalfOpen };
+  return new Socket(options).connect({ host: formatAddr(to.addr), port: to.port });
+}
