@@ -146,8 +146,6 @@ export interface Fdb {
   readonly dst?: Addr;
   /** True unless told. On a bridge port such an entry is the bridge's own address, and what is sent there goes to the bridge itself. */
   readonly permanent?: boolean;
-  /** NUD_NOARP: on a bridge port, an address behind the port that does not age. */
-  readonly static?: boolean;
 }
 
 /** What an event says has changed; the receiver reads the present state itself. */

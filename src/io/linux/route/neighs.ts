@@ -156,8 +156,7 @@ function isFlooding(mac: Uint8Array): boolean {
 function writeFdb(w: MessageWriter, type: number, entry: Fdb, place: FdbPlace): void {
   const setFlags = NLM_F_CREATE | (isFlooding(entry.mac) ? NLM_F_APPEND : NLM_F_REPLACE);
   w.begin(type, type === RTM_NEWNEIGH ? setFlags : 0);
-  const lasting = entry.static === true ? NUD_NOARP : NUD_PERMANENT;
-  const state = entry.permanent === false ? NUD_REACHABLE : lasting;
+  const state = entry.permanent === false ? NUD_REACHABLE : NUD_PERMANENT;
   putNdMsg(w, { family: AF_BRIDGE, index: place.index, state, flags: place.flags });
   w.attrBytes(NDA_LLADDR, entry.mac);
   if (entry.dst !== undefined) w.attrBytes(NDA_DST, entry.dst.bytes);
@@ -175,14 +174,7 @@ function readFdb(message: NetlinkMessage, link: { name: string; index: number })
     else if (attrs.type === NDA_DST) dst = addrFromBytes(attrs.bytes());
   }
   if (mac === undefined) return undefined;
-  const state = buf.readUInt16LE(at + 8);
-  return {
-    link: link.name,
-    mac,
-    ...(dst && { dst }),
-    permanent: (state & NUD_PERMANENT) !== 0,
-    ...(state & NUD_NOARP && { static: true }),
-  };
+  return { link: link.name, mac, ...(dst && { dst }), permanent: (buf.readUInt16LE(at + 8) & NUD_PERMANENT) !== 0 };
 }
 
 export function fdbOf(ctx: RouteContext): RouteSocket["fdb"] {
