@@ -1,7 +1,7 @@
 // Makes the bridge of a node what its plan says, whatever is there.
 import { FairleadError } from "#base";
 import { formatMac, formatPrefix } from "#ip";
-import type { Link, NetNs, RouteSocket } from "#linux";
+import { isErrno, type Link, type NetNs, type RouteSocket } from "#linux";
 import { BRIDGE } from "./compile.ts";
 import type { BridgePlan, Sysctl } from "./types.ts";
 
@@ -25,7 +25,10 @@ export function ensureBridge(node: NodeKernel, plan: BridgePlan): Link {
       facts: { kind: found.kind },
     });
   }
-  if (found === undefined) links.add({ ...link, up: false });
+  if (found === undefined) {
+    switchOffBridgeNetfilter(node);
+    links.add({ ...link, up: false });
+  }
   // Without a link-local address the kernel sends no IPv6 redirects (`ndisc_send_redirect`), for which there is no sysctl; a pod
   // must not be told that another pod of its node is on its link.
   if (found === undefined || !found.up) links.change(BRIDGE, { addrGenModeNone: true });
@@ -50,7 +53,26 @@ function isAs(link: Link, want: BridgePlan["link"]): boolean {
 
 /** Writes only what differs: switching forwarding on, even again, makes the kernel go through all links. */
 export function setSysctls(ns: NetNs, sysctls: readonly Sysctl[]): void {
-  for (const { name, value } of sysctls) if (ns.sysctl(name) !== String(value)) ns.setSysctl(name, value);
+  for (const { name, optional, value } of sysctls) {
+    try {
+      if (ns.sysctl(name) !== String(value)) ns.setSysctl(name, value);
+    } catch (err) {
+      if (optional !== true || !isErrno(err, "ENOENT")) throw err;
+    }
+  }
+}
+
+/**
+ * Where br_netfilter is on, IP hooks see packets on the bridge as well, and each packet of a pod twice. Its switch is one for the
+ * whole namespace; so it is turned off only where ours is the only bridge. With it on everything works too (see compilePod).
+ */
+function switchOffBridgeNetfilter({ ns, route }: NodeKernel): void {
+  if (route.links.list().some((link) => link.kind === "bridge" && link.name !== BRIDGE)) return;
+  const tables = ["iptables", "ip6tables", "arptables"];
+  setSysctls(
+    ns,
+    tables.map((table) => ({ name: `net/bridge/bridge-nf-call-${table}`, value: 0, optional: true })),
+  );
 }
 
 /**

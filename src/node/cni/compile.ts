@@ -46,7 +46,12 @@ function bridgeSysctls(ranges: readonly PodRange[]): Sysctl[] {
     { name: `net/ipv6/conf/${BRIDGE}/accept_ra`, value: 0 },
     { name: `net/ipv6/conf/${BRIDGE}/accept_dad`, value: 0 },
   ];
-  return [...(hasFamily(ranges, 4) ? four : []), ...(hasFamily(ranges, 6) ? six : [])];
+  return [...(hasFamily(ranges, 4) ? four : []), ...(hasFamily(ranges, 6) ? six : [withoutIpv6(BRIDGE)])];
+}
+
+/** Such a link joins no multicast groups, sends no reports of them, and asks for no routers. */
+function withoutIpv6(link: string): Sysctl {
+  return { name: `net/ipv6/conf/${link}/disable_ipv6`, value: 1, optional: true };
 }
 
 function bridgeMac(ranges: readonly PodRange[]): Mac {
@@ -75,9 +80,11 @@ export function compilePod(ranges: readonly PodRange[], owner: Owner, addrs: rea
     mtu,
     node: {
       neighs: addrs.map((addr) => permanent(BRIDGE, addr, mac)),
-      fdb: { link: hostLink, mac },
-      // A bridge port needs no addresses; without this each one would join multicast groups and send reports of it.
-      sysctls: [{ name: `net/ipv6/conf/${hostLink}/disable_ipv6`, value: 1 }],
+      // "Permanent" makes it an address of the bridge itself, as far as frames from ports go. The node's own frames do leave by the
+      // port, and a pod's frame to another pod's MAC comes up to the node, which is what must happen where br_netfilter is on:
+      // it turns a packet that was translated to a pod of the same node into such a frame (`br_nf_pre_routing_finish`).
+      fdb: { link: hostLink, mac, permanent: true },
+      sysctls: [withoutIpv6(hostLink)],
     },
     pod: {
       addrs: addrs.map((addr) => ({ link, prefix: hostPrefix(addr), noDad: true })),
@@ -97,7 +104,7 @@ function defaultRoute(link: string, via: Addr): Route {
 }
 
 function podSysctls(link: string, addrs: readonly Addr[]): Sysctl[] {
-  if (!addrs.some((addr) => addr.family === 6)) return [];
+  if (!addrs.some((addr) => addr.family === 6)) return [withoutIpv6(link)];
   return [
     // Runtimes switch IPv6 off in new namespaces.
     { name: "net/ipv6/conf/all/disable_ipv6", value: 0 },

@@ -98,14 +98,17 @@ class BridgeNetwork implements PodNetwork {
     return compilePod(this.#options.ipam.ranges, owner, addrs, this.#options.mtu());
   }
 
-  /** The bridge, and every pod that is not a port of it: all of them, where it was made anew. */
+  /** The bridge, and every pod that it does not have as it should: all of them, where the bridge was made anew or was down. */
   #restore(): void {
     const { ipam, logger, node } = this.#options;
     const bridge = ensureBridge(node, this.#planBridge());
+    const known = new Set(node.route.neighs.list(BRIDGE).map((neigh) => formatAddr(neigh.addr)));
     const owners = new Map(ipam.list().map(({ owner }) => [hostLinkName(owner), owner]));
     for (const [name, owner] of owners) {
       const link = node.route.links.get(name);
-      if (link === undefined || (link.masterIndex === bridge.index && link.up)) continue;
+      if (link === undefined) continue;
+      const isKnown = ipam.get(owner).every((addr) => known.has(formatAddr(addr)));
+      if (link.masterIndex === bridge.index && link.up && isKnown) continue;
       attachHostLink(node, this.#planPod(owner));
       logger.info("Attached a pod to the bridge again", { link: name, containerId: owner.containerId });
     }

@@ -52,6 +52,8 @@ export interface BridgePlan {
 export interface Sysctl {
   readonly name: string;
   readonly value: number;
+  /** Whether it may be missing: kernels come without IPv6 and without br_netfilter. */
+  readonly optional?: boolean;
 }
 
 /** What one pod's link should be, at both of its ends: plain data. */
