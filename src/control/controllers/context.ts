@@ -1,5 +1,5 @@
 // What every controller is given, and how its work queue is started and ends.
-import { type BackoffOptions, type Clock, errorMessage, type Logger, WorkQueue } from "#base";
+import { type BackoffOptions, type Clock, errorCode, errorMessage, type Logger, WorkQueue } from "#base";
 import { type Client, type EventRecorder, type Informer, isAlreadyExists, isConflict, isNotFound } from "#client";
 import type { KubeObject } from "#kube";
 import type { Informers } from "./informers.ts";
@@ -28,7 +28,8 @@ export function startQueue(context: ControllerContext, options: QueueOptions): W
     run: (key) => (context.signal.aborted ? Promise.resolve(undefined) : options.run(key)),
     onError: (key, err, attempt) => {
       if (context.signal.aborted) return;
-      const report = isConflict(err) || isNotFound(err) || isAlreadyExists(err) || attempt < 1 ? "debug" : "warn";
+      const isRace = isConflict(err) || isNotFound(err) || isAlreadyExists(err) || isTerminating(err);
+      const report = isRace || attempt < 1 ? "debug" : "warn";
       logger[report]("will try again", { key, attempt, err: errorMessage(err) });
     },
     concurrency: options.concurrency ?? 4,
@@ -36,6 +37,11 @@ export function startQueue(context: ControllerContext, options: QueueOptions): W
   });
   context.signal.addEventListener("abort", () => queue.stop(), { once: true });
   return queue;
+}
+
+/** Refused because its namespace is going away: what was to be made would go with it. */
+export function isTerminating(err: unknown): boolean {
+  return errorCode(err) === "Forbidden" && errorMessage(err).includes("being terminated");
 }
 
 /** Nobody decides on half a copy: a ReplicaSet would start the pods again that it has not heard of yet. */

@@ -1,9 +1,9 @@
 import type { ReplicaSet, ReplicaSetStatus } from "kubernetes-types/apps/v1";
 import type { Pod } from "kubernetes-types/core/v1";
-import { errorCode, errorMessage, type WorkQueue } from "#base";
+import { errorMessage, type WorkQueue } from "#base";
 import { type Change, type EventRecorder, isNotFound } from "#client";
 import { formatKey, matchLabelSelector, PODS, REPLICA_SETS, type Stored } from "#kube";
-import { type ControllerContext, startQueue, whenSynced } from "../context.ts";
+import { type ControllerContext, isTerminating, startQueue, whenSynced } from "../context.ts";
 import { OwnWrites } from "../own-writes.ts";
 import { claim, controllerOf } from "../owners.ts";
 import { statusPatch } from "../status-patch.ts";
@@ -126,8 +126,4 @@ class ReplicaSetController {
 interface Failure {
   readonly cause: unknown;
   readonly condition: CreationFailure;
-}
-
-function isTerminating(err: unknown): boolean {
-  return errorCode(err) === "Forbidden" && errorMessage(err).includes("being terminated");
 }

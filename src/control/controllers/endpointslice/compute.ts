@@ -1,0 +1,126 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Pod, Service } from "kubernetes-types/core/v1";
+import type { EndpointSlice } from "kubernetes-types/discovery/v1";
+import { SERVICES, type Stored } from "#kube";
+import { ownerReference } from "../owners.ts";
+import { type AddressType, hasEndpoint, isHeadless, makeEndpoint, podAddress, resolvePorts } from "./endpoint.ts";
+import { groupByPorts, type Packed, packSlices } from "./pack.ts";
+
+export const SERVICE_NAME = "kubernetes.io/service-name";
+export const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
+export const HEADLESS = "service.kubernetes.io/headless";
+export const TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time";
+export const OUR_NAME = "endpointslice-controller.k8s.io";
+
+const RESERVED: ReadonlySet<string> = new Set([SERVICE_NAME, MANAGED_BY, HEADLESS]);
+
+/** Slices that someone else manages are never touched. */
+export function isOurs(slice: EndpointSlice): boolean {
+  return slice.metadata?.labels?.[MANAGED_BY] === OUR_NAME;
+}
+
+/** Whether the controller makes slices for this Service: without a selector, its user does. */
+export function isManaged(service: Service): boolean {
+  return service.spec?.selector !== undefined && Object.keys(service.spec.selector).length > 0;
+}
+
+export interface SliceInput {
+  readonly service: Stored<Service>;
+  /** The pods that its selector matches. */
+  readonly pods: readonly Stored<Pod>[];
+  /** Our slices of this Service. */
+  readonly existing: readonly Stored<EndpointSlice>[];
+  readonly zoneOf: (nodeName: string) => string | undefined;
+  /** When the change came about that leads to what is written now, as a MicroTime. */
+  readonly triggerTime?: string | undefined;
+}
+
+export interface SlicePlan {
+  readonly create: readonly EndpointSlice[];
+  readonly update: readonly Stored<EndpointSlice>[];
+  readonly remove: readonly Stored<EndpointSlice>[];
+}
+
+export function computeSlices(input: SliceInput): SlicePlan {
+  const types = addressTypes(input.service);
+  const create: EndpointSlice[] = [];
+  const update: Stored<EndpointSlice>[] = [];
+  const remove = input.existing.filter((slice) => !types.some((type) => type === slice.addressType));
+  for (const type of types) {
+    const plan = computeFamily(input, type);
+    create.push(...plan.create);
+    update.push(...plan.update);
+    remove.push(...plan.remove);
+  }
+  return { create, update, remove };
+}
+
+/** One kind of slice per IP family of the Service; none where its name stands for another one. */
+function addressTypes(service: Service): AddressType[] {
+  if (service.spec?.type === "ExternalName") return [];
+  const { ipFamilies, clusterIPs = [] } = service.spec ?? {};
+  const families = ipFamilies ?? clusterIPs.filter((ip) => ip !== "None").map((ip) => (ip.includes(":") ? "IPv6" : "IPv4"));
+  return families.length === 0 ? ["IPv4"] : families.map((family) => (family === "IPv6" ? "IPv6" : "IPv4"));
+}
+
+function computeFamily(input: SliceInput, type: AddressType): SlicePlan {
+  const { service, pods, zoneOf } = input;
+  const entries = pods.filter(hasEndpoint).flatMap((pod) => {
+    const address = podAddress(pod, type);
+    if (address === undefined) return [];
+    const zone = zoneOf(pod.spec?.nodeName ?? "");
+    return [{ ports: resolvePorts(service, pod), endpoint: makeEndpoint({ service, pod, address, zone }) }];
+  });
+  const existing = input.existing.filter((slice) => slice.addressType === type);
+  const byName = new Map(existing.map((slice) => [slice.metadata.name, slice]));
+  const packs = existing.map(({ metadata, ports = [], endpoints }) => ({ id: metadata.name, ports, endpoints: endpoints ?? [] }));
+  const plan = packSlices(groupByPorts(entries), packs);
+  const labels = labelsOf(service);
+  const update: Stored<EndpointSlice>[] = [];
+  const remove: Stored<EndpointSlice>[] = [];
+  for (const [name, slice] of byName) {
+    const packed = plan.update.get(name);
+    if (plan.remove.includes(name)) remove.push(slice);
+    else if (packed !== undefined) update.push(updated(input, slice, packed, labels));
+    else if (!isDeepStrictEqual(labels, { ...slice.metadata.labels })) update.push({ ...slice, metadata: { ...slice.metadata, labels } });
+  }
+  return { create: plan.create.map((packed) => created(input, type, packed, labels)), update, remove };
+}
+
+function labelsOf(service: Stored<Service>): Record<string, string> {
+  const copied = Object.entries(service.metadata.labels ?? {}).filter(([name]) => !RESERVED.has(name));
+  return {
+    ...Object.fromEntries(copied),
+    [SERVICE_NAME]: service.metadata.name,
+    [MANAGED_BY]: OUR_NAME,
+    ...(isHeadless(service) ? { [HEADLESS]: "" } : {}),
+  };
+}
+
+function annotationsOf(input: SliceInput, current: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return input.triggerTime === undefined ? { ...current } : { ...current, [TRIGGER_TIME]: input.triggerTime };
+}
+
+function created(input: SliceInput, type: AddressType, packed: Packed, labels: Record<string, string>): EndpointSlice {
+  const { service } = input;
+  const { name, namespace } = service.metadata;
+  return {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: {
+      generateName: `${name}-`,
+      ...(namespace === undefined ? {} : { namespace }),
+      labels,
+      annotations: annotationsOf(input),
+      ownerReferences: [ownerReference(SERVICES, service)],
+    },
+    addressType: type,
+    ports: [...packed.ports],
+    endpoints: [...packed.endpoints],
+  };
+}
+
+function updated(input: SliceInput, slice: Stored<EndpointSlice>, packed: Packed, labels: Record<string, string>): Stored<EndpointSlice> {
+  const metadata = { ...slice.metadata, labels, annotations: annotationsOf(input, slice.metadata.annotations) };
+  return { ...slice, metadata, ports: [...packed.ports], endpoints: [...packed.endpoints] };
+}
