@@ -9,6 +9,7 @@ export {
   watchOrphans,
   watchProcessEnd,
 } from "./children.ts";
+export { openConntrack } from "./conntrack.ts";
 export { mkfifo, restoreSignal } from "./ffi.ts";
 export { errnoName, isErrno, KernelError } from "./kernel-error.ts";
 export {

@@ -8,13 +8,16 @@ export interface TerminalSize {
   readonly columns: number;
 }
 
-/** A new terminal of the devpts that is mounted on `devpts`: its master as a descriptor, its slave as a path. */
-export function openTerminal(devpts = "/dev/pts"): { readonly master: number; readonly slavePath: string } {
-  const master = openSync(`${devpts}/ptmx`, constants.O_RDWR | constants.O_NOCTTY);
+/**
+ * A new terminal: its master as a descriptor, its slave as a path. Of the devpts that is mounted on `devpts`, which needs a mount with
+ * `ptmxmode`; otherwise of the one that /dev/ptmx belongs to.
+ */
+export function openTerminal(devpts?: string): { readonly master: number; readonly slavePath: string } {
+  const master = openSync(devpts === undefined ? "/dev/ptmx" : `${devpts}/ptmx`, constants.O_RDWR | constants.O_NOCTTY);
   const number = new Int32Array(1);
   ioctl(master, TIOCSPTLCK, new Uint8Array(Int32Array.of(0).buffer), "unlock a terminal");
   ioctl(master, TIOCGPTN, new Uint8Array(number.buffer), "read the number of a terminal");
-  return { master, slavePath: `${devpts}/${number[0]}` };
+  return { master, slavePath: `${devpts ?? "/dev/pts"}/${number[0]}` };
 }
 
 export function setTerminalSize(fd: number, size: TerminalSize): void {

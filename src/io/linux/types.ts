@@ -195,7 +195,7 @@ export interface RouteSocket {
   close(): void;
 }
 
-/** One direction of a flow. */
+/** One direction of a flow. For ICMP the source port is the identifier, the destination port is type * 256 + code. */
 export interface Tuple {
   readonly src: Addr;
   readonly dst: Addr;
@@ -218,5 +218,7 @@ export interface ConntrackSocket {
   list(family: Family): ConntrackEntry[];
   /** Returns false when the entry was gone already. */
   del(entry: ConntrackEntry): boolean;
+  /** Deletes many in few system calls; how many of them were still there. */
+  delMany(entries: readonly ConntrackEntry[]): number;
   close(): void;
 }
