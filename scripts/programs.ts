@@ -4,4 +4,6 @@ export const PROGRAMS: Record<string, string> = {
   sandbox: "src/app/sandbox/main.ts",
   supervisor: "src/app/supervisor/main.ts",
   agnhost: "src/app/images/agnhost/main.ts",
+  launcher: "src/app/images/launcher/main.ts",
+  pause: "src/app/images/pause/main.ts",
 };
