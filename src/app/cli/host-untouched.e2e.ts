@@ -4,7 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { netns, openNft, openRoute } from "#linux";
-import { command, startTestCluster, type TestCluster } from "../testing/cluster.ts";
+import { command, startTestCluster } from "../testing/cluster.ts";
+import { component } from "../testing/status.ts";
 import { sandboxPids } from "./processes.ts";
 
 /** Links, addresses, routes, rules, neighbours, tables, sysctls and mounts of the host, as text. */
@@ -20,7 +21,9 @@ async function hostState(): Promise<Record<string, string>> {
       rules: text([...route.rules.list(4), ...route.rules.list(6)]),
       neighbours: text(route.neighs.list().filter((neigh) => neigh.state === "permanent" || neigh.proxy === true)),
       nft: nftTables(),
-      sysctls: (await command("sh", ["-c", "cd /proc/sys/net && grep -r . . 2>/dev/null | grep -v -E 'random|nf_conntrack_count|/stat' | sort"])).stdout,
+      sysctls: (
+        await command("sh", ["-c", "cd /proc/sys/net && grep -r . . 2>/dev/null | grep -v -E 'random|nf_conntrack_count|/stat' | sort"])
+      ).stdout,
       mounts: readFileSync("/proc/self/mounts", "utf8"),
     };
   } finally {
@@ -65,17 +68,6 @@ async function eventually(what: string, condition: () => boolean, withinMs: numb
   }
 }
 
-interface StatusJson {
-  readonly components: readonly { readonly name: string; readonly node: string | null; readonly pid: number; readonly restarts: number }[];
-}
-
-async function pidOf(cluster: TestCluster, name: string): Promise<number> {
-  const { stdout } = await cluster.fairlead("status", "-o", "json");
-  const pid = (JSON.parse(stdout) as StatusJson).components.find((component) => component.name === name)?.pid;
-  assert.ok(pid !== undefined && pid > 1, `no pid of ${name} in ${stdout}`);
-  return pid;
-}
-
 test("the host is the same before, during and after", async () => {
   const before = await hostState();
   {
@@ -90,7 +82,7 @@ for (const victim of ["supervisor", "apiserver", "agent"]) {
   test(`nothing is left by down after kill -9 of the ${victim}`, async () => {
     const before = await hostState();
     await using cluster = await startTestCluster({ flags: ["--nodes", "1"] });
-    process.kill(await pidOf(cluster, victim), "SIGKILL");
+    process.kill((await component(cluster, victim)).pid, "SIGKILL");
     const down = await cluster.fairlead("down");
     assert.equal(down.code, 0, down.stderr);
     assert.deepEqual(processesOf(cluster.home), []);
