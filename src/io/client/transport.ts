@@ -35,6 +35,7 @@ export interface Transport {
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const REFUSED_PAUSE_MS = 20;
+const MAX_CALLS = 32;
 
 export function createTransport(config: ClientConfig): Transport {
   const pool = connectionPool(config);
@@ -57,12 +58,18 @@ export function createTransport(config: ClientConfig): Transport {
       if (status >= 200 && status < 300) return response;
       throw apiError(request.op, status, await readAll(response, request.op));
     },
-    close: () => pool.agent.destroy(),
+    close: () => {
+      pool.calls.destroy();
+      pool.streams.destroy();
+    },
   };
 }
 
 interface Pool {
-  readonly agent: HttpAgent | HttpsAgent;
+  /** For calls: kept, and not more than a server likes; more calls at once wait for each other. */
+  readonly calls: HttpAgent | HttpsAgent;
+  /** For watches and logs, which never end by themselves: as many as there are. */
+  readonly streams: HttpAgent | HttpsAgent;
   readonly request: typeof httpRequest;
   readonly base: RequestOptions;
   readonly pathPrefix: string;
@@ -74,7 +81,9 @@ interface Pool {
 function connectionPool(config: ClientConfig): Pool {
   const url = new URL(config.server);
   const secure = url.protocol === "https:";
-  const keepAlive = { keepAlive: true, keepAliveMsecs: 30_000, maxFreeSockets: 4, scheduling: "lifo" as const };
+  const keepAlive = { keepAlive: true, keepAliveMsecs: 30_000 };
+  const kept = { ...keepAlive, maxFreeSockets: 4, maxSockets: MAX_CALLS, scheduling: "lifo" as const };
+  const single = { ...keepAlive, maxFreeSockets: 0 };
   const tls = {
     ...(config.ca === undefined ? {} : { ca: config.ca }),
     ...(config.cert === undefined ? {} : { cert: config.cert }),
@@ -84,7 +93,8 @@ function connectionPool(config: ClientConfig): Pool {
   };
   const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
   return {
-    agent: secure ? new HttpsAgent({ ...keepAlive, ...tls }) : new HttpAgent(keepAlive),
+    calls: secure ? new HttpsAgent({ ...kept, ...tls }) : new HttpAgent(kept),
+    streams: secure ? new HttpsAgent({ ...single, ...tls }) : new HttpAgent(single),
     request: secure ? httpsRequest : httpRequest,
     base: config.socketPath === undefined ? { hostname, port: url.port || (secure ? 443 : 80) } : { socketPath: config.socketPath },
     pathPrefix: url.pathname.replace(/\/$/, ""),
@@ -125,7 +135,7 @@ function attempt(pool: Pool, request: HttpRequest, timeoutMs: number): Promise<I
   return new Promise((resolve, reject) => {
     const req = pool.request({
       ...pool.base,
-      agent: pool.agent,
+      agent: timeoutMs === 0 ? pool.streams : pool.calls,
       method: request.method,
       path: pool.pathPrefix + request.path,
       headers: {
