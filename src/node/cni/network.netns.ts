@@ -30,7 +30,7 @@ function startNode(t: TestContext, podCidrs: string[] = DUAL, before?: Pick<Test
   const ns = before?.ns ?? netns.createAnonymous();
   const route = before?.route ?? openRoute(ns);
   const ipam = openIpam({ dir, podCidrs: podCidrs.map((text) => parsePrefix(text)), logger: silentLogger });
-  const options = { node: { ns, route }, openNetNs: netns.open, openRoute, ipam, mtu: () => 1450, logger: silentLogger };
+  const options = { node: { ns, route }, openRoute, ipam, mtu: () => 1450, logger: silentLogger };
   const network = createPodNetwork(options);
   cleanUp(t, () => {
     network.stop();
@@ -50,7 +50,7 @@ interface TestPod extends Attachment {
 function startPod(t: TestContext, node: TestNode, containerId: string): TestPod {
   const ns = netns.createAnonymous();
   cleanUp(t, () => ns.close());
-  const attachment = { containerId, ifName: "eth0", netnsPath: ns.path };
+  const attachment = { containerId, ifName: "eth0", netns: ns };
   const result = node.network.add(attachment);
   return { ...attachment, ns, addrs: result.ips.map(({ address }) => address.slice(0, address.indexOf("/"))) };
 }
@@ -77,7 +77,7 @@ test("an add gives what the result says, and a second one the same", (t) => {
   const node = startNode(t);
   const ns = netns.createAnonymous();
   cleanUp(t, () => ns.close());
-  const attachment = { containerId: "c1", ifName: "eth0", netnsPath: ns.path };
+  const attachment = { containerId: "c1", ifName: "eth0", netns: ns };
   const result = node.network.add(attachment);
   assert.deepEqual(result, {
     cniVersion: "1.1.0",
@@ -98,14 +98,20 @@ test("an add gives what the result says, and a second one the same", (t) => {
   });
   const inside = openRoute(ns);
   cleanUp(t, () => inside.close());
-  const before = { links: inside.links.list().map(({ stats: _, ...link }) => link), routes: inside.routes.list() };
+  const before = {
+    links: inside.links.list().map(({ stats, ...link }) => ({ ...link, stats: stats === undefined })),
+    routes: inside.routes.list(),
+  };
   const eth0 = inside.links.get("eth0");
   assert.equal(eth0 && formatMac(eth0.mac ?? new Uint8Array()), "02:00:0a:f4:01:02");
   assert.equal(eth0?.mtu, 1450);
   assert.equal(inside.links.get("lo")?.up, true);
   node.network.check(attachment);
   assert.deepEqual(node.network.add(attachment), result);
-  assert.deepEqual({ links: inside.links.list().map(({ stats: _, ...link }) => link), routes: inside.routes.list() }, before);
+  assert.deepEqual(
+    { links: inside.links.list().map(({ stats, ...link }) => ({ ...link, stats: stats === undefined })), routes: inside.routes.list() },
+    before,
+  );
   const host = node.route.links.get(hostLinkName(attachment));
   assert.deepEqual([host?.bridgePort?.isolated, host?.bridgePort?.learning], [true, false]);
 });
@@ -274,9 +280,11 @@ test("a del is content with whatever is gone, and the address is free for others
 
 test("a failed add holds nothing", (t) => {
   const node = startNode(t);
-  assert.throws(() => node.network.add({ containerId: "a", ifName: "eth0", netnsPath: "/nowhere" }), {
-    code: "ENOENT",
-    message: /^Cannot connect container a \(\/nowhere\) to the pod network: /,
+  const closed = netns.createAnonymous();
+  closed.close();
+  assert.throws(() => node.network.add({ containerId: "a", ifName: "eth0", netns: closed }), {
+    code: "EBADF",
+    message: /^Cannot connect container a \(.*\) to the pod network: /,
   });
   assert.deepEqual(node.ipam.list(), []);
   const pod = startPod(t, node, "b");
@@ -285,7 +293,7 @@ test("a failed add holds nothing", (t) => {
   const inside = openRoute(foreign);
   cleanUp(t, () => inside.close());
   inside.links.add({ name: "eth0", type: { kind: "veth", peer: { name: "other" } } });
-  assert.throws(() => node.network.add({ containerId: "c", ifName: "eth0", netnsPath: foreign.path }), { code: "InterfaceExists" });
+  assert.throws(() => node.network.add({ containerId: "c", ifName: "eth0", netns: foreign }), { code: "InterfaceExists" });
   assert.equal(node.route.links.get(hostLinkName({ containerId: "c", ifName: "eth0" })), undefined);
   assert.equal(node.ipam.list().length, 2);
   node.network.check(pod);
@@ -366,7 +374,7 @@ test("an add takes less than 5 ms of CPU", (t) => {
     for (const ns of spaces) ns.close();
   });
   const start = process.cpuUsage();
-  for (const [i, ns] of spaces.entries()) node.network.add({ containerId: `c${i}`, ifName: "eth0", netnsPath: ns.path });
+  for (const [i, ns] of spaces.entries()) node.network.add({ containerId: `c${i}`, ifName: "eth0", netns: ns });
   const { system, user } = process.cpuUsage(start);
   const perAddMs = (system + user) / 1000 / spaces.length;
   t.diagnostic(`${perAddMs.toFixed(2)} ms of CPU per add (user ${(user / 1000 / spaces.length).toFixed(2)})`);

@@ -2,6 +2,7 @@
 import { errorCode, errorMessage, FairleadError } from "#base";
 import { type Addr, formatAddr, formatMac, formatPrefix } from "#ip";
 import type { Owner } from "#ipam";
+import type { NetNs } from "#linux";
 import { ensureBridge } from "./bridge.ts";
 import { BRIDGE, compileBridge, compilePod, hostLinkName, isHostLinkName } from "./compile.ts";
 import { attachHostLink, deviations, ensurePodLink, type PodKernel, removePodLink } from "./pod-link.ts";
@@ -42,34 +43,34 @@ class BridgeNetwork implements PodNetwork {
   }
 
   add(attachment: Attachment): CniResult {
-    const { containerId, ifName, netnsPath } = attachment;
+    const { containerId, ifName, netns } = attachment;
     const { ipam, node } = this.#options;
     const owner = { containerId, ifName };
     const isNew = ipam.get(owner).length === 0;
     try {
       if (node.route.links.get(BRIDGE) === undefined) this.#restore();
       const plan = this.#planPod(owner, ipam.add(owner));
-      this.#inPod(netnsPath, (pod) => ensurePodLink(node, pod, plan));
-      return resultOf(plan, this.#planBridge(), netnsPath);
+      this.#inPod(netns, (pod) => ensurePodLink(node, pod, plan));
+      return resultOf(plan, this.#planBridge(), netns.path);
     } catch (err) {
       // A pod that was connected before keeps what it has.
       if (isNew) this.#undo(owner);
-      throw refused(`connect container ${containerId} (${netnsPath}) to the pod network`, err);
+      throw refused(`connect container ${containerId} (${netns.path}) to the pod network`, err);
     }
   }
 
-  del(attachment: Owner): void {
-    const owner = { containerId: attachment.containerId, ifName: attachment.ifName };
+  del({ containerId, ifName }: Owner): void {
+    const owner = { containerId, ifName };
     // The address is given back last, so that nobody gets it while the old link still stands.
     removePodLink(this.#options.node, hostLinkName(owner), this.#planPod(owner).node.neighs);
     this.#options.ipam.del(owner);
   }
 
   check(attachment: Attachment): void {
-    const { containerId, ifName, netnsPath } = attachment;
+    const { containerId, ifName, netns } = attachment;
     const plan = this.#planPod({ containerId, ifName });
     const held = plan.pod.addrs.length > 0;
-    const found = held ? this.#inPod(netnsPath, (pod) => deviations(this.#options.node, pod, plan)) : ["it holds no address"];
+    const found = held ? this.#inPod(netns, (pod) => deviations(this.#options.node, pod, plan)) : ["it holds no address"];
     if (found.length === 0) return;
     const message = `The pod link of container ${containerId} is not as it was made: ${found.join("; ")}; delete the pod so that it is made again`;
     throw new FairleadError(message, { code: "PodLinkBroken", op: "cni check", facts: { containerId, found } });
@@ -114,18 +115,12 @@ class BridgeNetwork implements PodNetwork {
     }
   }
 
-  #inPod<R>(netnsPath: string, fn: (pod: PodKernel) => R): R {
-    const { openNetNs, openRoute } = this.#options;
-    const ns = openNetNs(netnsPath);
+  #inPod<R>(ns: NetNs, fn: (pod: PodKernel) => R): R {
+    const route = this.#options.openRoute(ns);
     try {
-      const route = openRoute(ns);
-      try {
-        return fn({ ns, route });
-      } finally {
-        route.close();
-      }
+      return fn({ ns, route });
     } finally {
-      ns.close();
+      route.close();
     }
   }
 

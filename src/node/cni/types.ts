@@ -3,12 +3,9 @@ import type { Addr, Mac, Prefix } from "#ip";
 import type { Ipam, Owner } from "#ipam";
 import type { Fdb, LinkAddr, Neigh, NetNs, NewLink, Route, RouteSocket } from "#linux";
 
-/** What the runtime wants connected: CNI spec 1.1 §2 CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME. */
-export interface Attachment {
-  readonly containerId: string;
-  /** Where the pod's namespace is; on `del` it may be absent or gone. */
-  readonly netnsPath: string;
-  readonly ifName: string;
+/** What the runtime wants connected: CNI spec 1.1 §2 CNI_CONTAINERID, CNI_NETNS (opened by the caller, who closes it), CNI_IFNAME. */
+export interface Attachment extends Owner {
+  readonly netns: NetNs;
 }
 
 /** The success result of CNI spec 1.1 §5, as JSON has it. */
@@ -75,7 +72,6 @@ export interface PodPlan {
 
 export interface PodNetworkOptions {
   readonly node: { readonly ns: NetNs; readonly route: RouteSocket };
-  readonly openNetNs: (path: string) => NetNs;
   readonly openRoute: (ns: NetNs) => RouteSocket;
   /** Its ranges are the node's Pod CIDRs. */
   readonly ipam: Ipam;
@@ -88,8 +84,8 @@ export interface PodNetworkOptions {
 export interface PodNetwork {
   /** Connects a pod. What is there already from an earlier, perhaps interrupted add of the same attachment is kept or completed. */
   add(attachment: Attachment): CniResult;
-  /** Content with whatever is not there (any more). */
-  del(attachment: Pick<Attachment, "containerId" | "ifName">): void;
+  /** Content with whatever is not there (any more); needs no namespace. */
+  del(owner: Owner): void;
   /** Throws "PodLinkBroken" with everything that is not as `add` made it. */
   check(attachment: Attachment): void;
   /** Removes the links and addresses of all attachments that are not in `valid`. */

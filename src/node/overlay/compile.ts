@@ -2,17 +2,19 @@
 import {
   type Addr,
   addrBits,
+  addrFromBytes,
   type Family,
   formatAddr,
   formatMac,
   formatPrefix,
+  type Mac,
   macOfAddr,
   nthAddr,
   type Prefix,
   prefixContains,
   prefixOverlaps,
 } from "#ip";
-import type { Fdb, LinkAddr, Neigh, Route } from "#linux";
+import type { Fdb, LinkAddr, Neigh, NextHop, Route } from "#linux";
 import { ROUTE_PROTOCOL, VNI, VXLAN_LINK, VXLAN_PORT } from "./names.ts";
 import type { Compiled, LocalNode, OverlayBackend, OverlayProblem, PeerNode } from "./types.ts";
 
@@ -45,7 +47,7 @@ export function underlayAddr(addrs: readonly Addr[]): Addr | undefined {
 }
 
 /**
- * Per peer one FDB entry, and per Pod CIDR of it one route and one permanent neighbour, so no packet ever waits for ARP. The
+ * Per peer one FDB entry, and per family one route and one permanent neighbour, so no packet ever waits for ARP. The
  * device has the node's gateway address as its own: what the node itself sends to a pod elsewhere has a source that every other
  * node routes back the same way (a node address would come back over the underlay, and strict rp_filter would drop it).
  */
@@ -60,20 +62,20 @@ function compileVxlan(local: LocalNode, peers: readonly PeerNode[]): Compiled {
   const fdb: Fdb[] = [];
   const macs = new Map([[formatMac(mac), local.name]]);
   for (const peer of valid) {
+    const { vtepMac } = peer;
     // A peer whose agent has not made its device yet publishes no MAC; there is nobody to send to.
-    if (peer.vtepMac === undefined) continue;
+    if (vtepMac === undefined) continue;
     const dst = peer.addrs.find((addr) => addr.family === own.family);
-    const other = macs.get(formatMac(peer.vtepMac));
+    const other = macs.get(formatMac(vtepMac));
     if (dst === undefined) problems.push(noUnderlay(peer, own.family));
     else if (other !== undefined) problems.push(duplicateMac(peer, other));
     else {
-      macs.set(formatMac(peer.vtepMac), peer.name);
-      fdb.push({ link: VXLAN_LINK, mac: peer.vtepMac, dst, permanent: true });
-      for (const podCidr of peer.podCidrs) {
-        const via = gateway(podCidr);
-        neighs.push({ link: VXLAN_LINK, addr: via, mac: peer.vtepMac, state: "permanent" });
-        routes.push({ dst: podCidr, nextHops: [{ via, link: VXLAN_LINK, onlink: true }], protocol: ROUTE_PROTOCOL });
-      }
+      macs.set(formatMac(vtepMac), peer.name);
+      fdb.push({ link: VXLAN_LINK, mac: vtepMac, dst, permanent: true });
+      const hops = peer.podCidrs.map((podCidr) => ({ podCidr, hop: vxlanHop(podCidr, vtepMac) }));
+      for (const { hop, podCidr } of hops) routes.push({ dst: podCidr, nextHops: [hop], protocol: ROUTE_PROTOCOL });
+      const vias = new Map(hops.map(({ hop }) => [formatAddr(hop.via), hop.via]));
+      for (const addr of vias.values()) neighs.push({ link: VXLAN_LINK, addr, mac: vtepMac, state: "permanent" });
     }
   }
   const mtu = local.underlay.mtu - vxlan.overhead(own.family);
@@ -113,6 +115,20 @@ function withoutOverlaps(local: LocalNode, peers: readonly PeerNode[]): { valid:
     return { ...peer, podCidrs };
   });
   return { valid, problems };
+}
+
+/**
+ * The peer's gateway address for IPv4. For IPv6 its link-local address (RFC 4291 appendix A): the kernel refuses another next hop,
+ * onlink or not, when a wider route of somebody else leads to it over another link (`ip6_route_check_nh_onlink`).
+ */
+function vxlanHop(podCidr: Prefix, mac: Mac): NextHop & { readonly via: Addr } {
+  if (podCidr.addr.family === 4) return { via: gateway(podCidr), link: VXLAN_LINK, onlink: true };
+  return { via: linkLocal(mac), link: VXLAN_LINK };
+}
+
+function linkLocal(mac: Mac): Addr {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac;
+  return addrFromBytes(Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f));
 }
 
 function gateway(podCidr: Prefix): Addr {

@@ -1,9 +1,9 @@
 // Keeps the kernel as the Nodes say. The only file here that waits for anything.
 import type { Node } from "kubernetes-types/core/v1";
-import { type Clock, errorMessage, FairleadError, formatTime, type Logger, systemClock, WorkQueue } from "#base";
-import type { Change, Client, Informer } from "#client";
+import { errorMessage, FairleadError, type Logger, WorkQueue } from "#base";
+import type { Change, Client, EventRecorder, Informer } from "#client";
 import { type Addr, formatMac, type Prefix } from "#ip";
-import { CORE_EVENTS, NODES, type Stored } from "#kube";
+import { NODES, type Stored } from "#kube";
 import type { NetNs, RouteEvent, RouteSocket } from "#linux";
 import { underlayAddr } from "./compile.ts";
 import { diffOverlay } from "./diff.ts";
@@ -26,8 +26,9 @@ export interface OverlayOptions {
   readonly client: Client;
   /** The caller's, who also stops it. */
   readonly nodes: Informer<Node>;
+  /** Where what cannot be reached is told, on this node's Node. */
+  readonly events: EventRecorder;
   readonly logger: Logger;
-  readonly clock?: Clock;
 }
 
 export interface Overlay {
@@ -51,13 +52,14 @@ export function startOverlay(options: OverlayOptions): Overlay {
 }
 
 const KEY = "overlay";
+/** For what no event tells of. */
+const RESYNC_MS = 300_000;
 
 class Reconciler implements Overlay {
   readonly ready: Promise<void>;
   readonly metrics: OverlayMetrics = newMetrics();
   problems: readonly OverlayProblem[] = [];
   readonly #options: OverlayOptions;
-  readonly #clock: Clock;
   readonly #queue: WorkQueue;
   readonly #becomeReady: () => void;
   #underlayLink: string | undefined;
@@ -65,7 +67,6 @@ class Reconciler implements Overlay {
 
   constructor(options: OverlayOptions) {
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ready = promise;
     this.#becomeReady = resolve;
@@ -80,9 +81,13 @@ class Reconciler implements Overlay {
 
   start(): void {
     const { nodes, route } = this.#options;
-    this.#watch = route.watch((event) => {
-      if (this.#concerns(event)) this.#queue.add(KEY);
-    });
+    // Neighbours come and go all the time on other links; those of our own device only when somebody deletes them.
+    this.#watch = route.watch(
+      (event) => {
+        if (this.#concerns(event)) this.#queue.add(KEY);
+      },
+      ["link", "addr", "route"],
+    );
     nodes.subscribe((change) => {
       if (nodes.hasSynced() && isRelevant(change)) this.#queue.add(KEY);
     });
@@ -96,13 +101,11 @@ class Reconciler implements Overlay {
 
   /** Our own additions come back as events too; what must be noticed is what others take away, and what the underlay does. */
   #concerns(event: RouteEvent): boolean {
-    if (event.link === undefined) return true;
-    if (event.object === "link" || event.object === "addr") return event.link === VXLAN_LINK || event.link === this.#underlayLink;
-    if (event.object === "route") return event.action === "del" && (event.link === VXLAN_LINK || event.link === this.#underlayLink);
-    return event.object === "neigh" && event.action === "del" && event.link === VXLAN_LINK;
+    if (event.object === "route") return event.action === "del";
+    return event.link === undefined || event.link === VXLAN_LINK || event.link === this.#underlayLink;
   }
 
-  async #reconcile(): Promise<undefined> {
+  async #reconcile(): Promise<number | undefined> {
     const { backend, clusterCidrs, nodeName, nodes } = this.#options;
     const start = performance.now();
     const own = nodes.get(nodeName);
@@ -125,9 +128,9 @@ class Reconciler implements Overlay {
     this.metrics.peers = peers.length;
     this.metrics.routes = compiled.state.routes.length;
     await this.#publish(own, backend.vtepMac(local));
-    await this.#report(own, [...problems, ...compiled.problems]);
+    this.#report(own, [...problems, ...compiled.problems]);
     this.#becomeReady();
-    return undefined;
+    return RESYNC_MS;
   }
 
   /** All steps are tried, so that one peer that the kernel refuses does not cut off the others. */
@@ -156,35 +159,14 @@ class Reconciler implements Overlay {
     await this.#options.client.patch(NODES, { name: own.metadata.name }, { type: "merge", body });
   }
 
-  async #report(own: Stored<Node>, problems: readonly OverlayProblem[]): Promise<void> {
+  #report(own: Stored<Node>, problems: readonly OverlayProblem[]): void {
     const known = new Set(this.problems.map((problem) => problem.message));
     this.problems = problems;
     this.metrics.problems = problems.length;
-    for (const problem of problems) {
-      if (known.has(problem.message)) continue;
-      this.#options.logger.warn(problem.message, { node: problem.node, reason: problem.reason });
-      await this.#emitEvent(own, problem);
-    }
-  }
-
-  async #emitEvent(own: Stored<Node>, problem: OverlayProblem): Promise<void> {
-    const now = this.#clock.now();
-    const time = formatTime(now);
-    const { name } = own.metadata;
-    try {
-      await this.#options.client.create(CORE_EVENTS, {
-        metadata: { name: `${name}.${now.toString(16)}-${problem.node}`, namespace: "default" },
-        involvedObject: { kind: "Node", name, uid: own.metadata.uid, apiVersion: "v1" },
-        type: "Warning",
-        reason: problem.reason,
-        message: problem.message,
-        source: { component: "fairlead-overlay", host: name },
-        firstTimestamp: time,
-        lastTimestamp: time,
-        count: 1,
-      });
-    } catch (err) {
-      this.#options.logger.warn("Could not write an event", { error: errorMessage(err), reason: problem.reason });
+    for (const { message, node, reason } of problems) {
+      if (known.has(message)) continue;
+      this.#options.logger.warn(message, { node, reason });
+      this.#options.events.event(own, { type: "Warning", reason, message });
     }
   }
 }
