@@ -117,13 +117,14 @@ suite("in a cluster", () => {
   });
 
   test("absent things", async () => {
-    for (const [args, says] of [
+    const rows: readonly [readonly [string, ...string[]], RegExp][] = [
       [["get", "pods", "nobody"], /pods "nobody" not found/],
       [["logs", "nobody"], /pods "nobody" not found/],
       [["exec", "nobody", "--", "true"], /pods "nobody" not found/],
       [["delete", "pod", "nobody"], /pods "nobody" not found/],
       [["get", "gadgets"], /there is no resource "gadgets"/],
-    ] as const) {
+    ];
+    for (const [args, says] of rows) {
       const result = await cluster.fairlead(...args);
       assert.match(result.stderr, says, args.join(" "));
       assert.equal(result.code, 1);

@@ -36,7 +36,7 @@ function nftTables(): string {
   if (process.getuid?.() !== 0) return "not readable by this user";
   const nft = openNft(netns.current());
   try {
-    return JSON.stringify(nft.listTables());
+    return JSON.stringify({ generation: nft.generation(), tables: nft.tables() });
   } finally {
     nft.close();
   }

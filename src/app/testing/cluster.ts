@@ -41,8 +41,8 @@ export interface TestCluster extends AsyncDisposable {
   readonly client: HttpClient;
   /** Of the environment: FAIRLEAD_HOME and KUBECONFIG are set. */
   readonly env: NodeJS.ProcessEnv;
-  /** `fairlead ARGS`, for this cluster's home. */
-  fairlead(...args: string[]): Promise<CommandResult>;
+  /** `fairlead VERB ARGS`, for this cluster's home. */
+  fairlead(verb: string, ...args: string[]): Promise<CommandResult>;
   /** Runs a command in a network namespace of the sandbox: a node, `outside`, or the path of a namespace's file inside. */
   inside(namespace: string, file: string, ...args: string[]): Promise<CommandResult>;
   /** The same, while it runs. */
@@ -94,7 +94,7 @@ function attach(
     home,
     client,
     env: own.env,
-    fairlead: (...args) => own.fairlead(...args, "--name", name),
+    fairlead: (verb, ...args) => own.fairlead(verb, "--name", name, ...args),
     inside: (namespace, file, ...args) => command("nsenter", [...enter(namespace), file, ...args]),
     spawnInside: (namespace, file, ...args) =>
       spawn("nsenter", [...enter(namespace), file, ...args], { stdio: ["pipe", "pipe", "inherit"] }),
