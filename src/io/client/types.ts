@@ -27,7 +27,7 @@ export type WatchEvent<T extends KubeObject> =
   | { readonly type: "BOOKMARK"; readonly resourceVersion: string; readonly initialEventsEnd: boolean };
 
 export interface WriteOptions extends CallOptions {
-  readonly subresource?: "status" | "scale" | "binding" | "eviction" | "finalize" | undefined;
+  readonly subresource?: "status" | "scale" | "binding" | "eviction" | "finalize" | "token" | undefined;
   readonly dryRun?: boolean | undefined;
   /** Strict: unknown fields are errors. Default: Ignore, since what we write we wrote. */
   readonly fieldValidation?: "Strict" | "Warn" | "Ignore" | undefined;

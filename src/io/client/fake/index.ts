@@ -2,7 +2,7 @@
  * The Kubernetes API in memory, of the same shape as the HTTP client: for tests of everything that watches and writes objects.
  * It keeps versions, conflicts, selectors, status, finalizers and graceful deletion; it does not default or validate.
  */
-import { type Clock, systemClock } from "#base";
+import { type Clock, formatTime, systemClock } from "#base";
 import { apiVersionOf, formatKey, type KubeObject, type ObjectKey, RESOURCES, type Resource, type Stored } from "#kube";
 import type { Client, ListOptions, ListResult, Patch, WriteOptions } from "../types.ts";
 import { applyPatch } from "./patch.ts";
@@ -39,6 +39,8 @@ function resourceOf(object: KubeObject): Resource {
   if (resource === undefined) throw new Error(`createFakeClient: no resource for ${object.apiVersion} ${object.kind}`);
   return resource;
 }
+
+const TOKEN_MS = 3_600_000;
 
 class MemoryClient implements FakeClient {
   readonly writes: string[] = [];
@@ -80,6 +82,13 @@ class MemoryClient implements FakeClient {
   async create<T extends KubeObject>(resource: Resource<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
     await this.#arrive("create", resource, object.metadata, options);
     if (options.subresource === "binding") return typed<T>(bindItem(this.#context, resource, object));
+    if (options.subresource === "token") {
+      const status = {
+        token: `token-of-${object.metadata?.name ?? ""}`,
+        expirationTimestamp: formatTime(this.#context.clock.now() + TOKEN_MS),
+      };
+      return typed<T>({ ...wireCopy(object), status } as Parameters<typeof typed>[0]);
+    }
     if (options.subresource === "eviction") {
       const key = { namespace: object.metadata?.namespace, name: object.metadata?.name ?? "" };
       const evicted = this.#store.find(resource, formatKey(key));
