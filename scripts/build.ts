@@ -21,7 +21,7 @@ await build({
   sourcemap: "linked",
   logLevel: "warning",
   // Flat: a program finds the others beside itself, whichever chunk its code is in.
-  chunkNames: "chunk-[name]-[hash]",
+  chunkNames: "[name]-[hash]",
   // CommonJS packages inside the bundle ask for built-in modules with require.
   banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
 });
