@@ -1,6 +1,7 @@
 /** The programs that a cluster starts: name in `dist` to source. */
 export const PROGRAMS: Record<string, string> = {
   cli: "src/app/cli/main.ts",
+  apiserver: "src/app/apiserver/main.ts",
   sandbox: "src/app/sandbox/main.ts",
   supervisor: "src/app/supervisor/main.ts",
   agnhost: "src/app/images/agnhost/main.ts",

@@ -45,10 +45,7 @@ export interface WatchOptions<V> {
   readonly listener: (events: readonly StoreEvent<V>[]) => void;
 }
 
-/**
- * How values become bytes. `stamp` gives the value that readers see once its revision is known; `decode(encode(v), r)` must equal
- * `stamp(v, r)` whether `encode` ran before or after `stamp`.
- */
+/** How values become bytes. `stamp` gives the value that readers see once its revision is known; stamped values are what is encoded. */
 export interface Codec<V> {
   encode(value: V): Uint8Array;
   decode(bytes: Uint8Array, revision: number): V;
