@@ -1,7 +1,6 @@
-/** A whole cluster on one machine: what it looks like, its keys, and how the host talks to it. */
-export { clusterPaths } from "./components.ts";
+/** A whole cluster on one machine: what it looks like, and how the host talks to it. */
+export { clusterPaths, componentKubeconfig } from "./components.ts";
 export { askControl, controlLines, join, type SandboxStatus } from "./control.ts";
-export { type AdminCredentials, base64, kubeconfig, writePki } from "./pki.ts";
 export { type ClusterOptions, type ClusterPlan, type IpFamily, MAX_NODES, type Overlay, planCluster } from "./plan.ts";
 export { openProgress, type ProgressEvent, parseProgress } from "./progress.ts";
 export type { ComponentStatus } from "./supervise.ts";

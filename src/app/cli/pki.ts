@@ -12,8 +12,7 @@ import {
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
 } from "@peculiar/x509";
-import { clusterPaths, componentKubeconfig } from "./components.ts";
-import type { ClusterPlan } from "./plan.ts";
+import { type ClusterPlan, clusterPaths, componentKubeconfig } from "#sandbox";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const YEAR_MS = 365 * 24 * 3600 * 1000;
