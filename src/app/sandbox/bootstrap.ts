@@ -51,6 +51,7 @@ async function bootstrap(options: BootstrapOptions): Promise<void> {
   step("DNS Ready");
   await resolves(options);
   step("a Service name resolves on every node");
+  progress.send({ type: "ready" });
   progress.close();
 }
 

@@ -4,6 +4,8 @@ import { closeSync, writeSync } from "node:fs";
 export type ProgressEvent =
   | { readonly type: "step"; readonly step: string; readonly atMs: number }
   | { readonly type: "api-port"; readonly port: number }
+  /** The last one of a start that succeeds. */
+  | { readonly type: "ready" }
   | { readonly type: "error"; readonly message: string };
 
 export interface ProgressPipe {
@@ -36,6 +38,7 @@ export function parseProgress(line: string): ProgressEvent | undefined {
   if (value.type === "step" && "step" in value && "atMs" in value) {
     return { type: "step", step: String(value.step), atMs: Number(value.atMs) };
   }
+  if (value.type === "ready") return { type: "ready" };
   if (value.type === "api-port" && "port" in value) return { type: "api-port", port: Number(value.port) };
   if (value.type === "error" && "message" in value) return { type: "error", message: String(value.message) };
   return undefined;

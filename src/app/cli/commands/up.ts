@@ -40,7 +40,7 @@ export async function up(options: UpOptions): Promise<void> {
   const user = { "client-certificate-data": base64(credentials.certificate), "client-key-data": base64(credentials.key) };
   const config = kubeconfig(`fairlead-${name}`, { server: `https://127.0.0.1:${server}`, ca: credentials.ca }, user);
   writeFileSync(clusterPaths(home).kubeconfig, stringify(config), { mode: 0o600 });
-  await followProgress(progress, "end", steps, home);
+  await followProgress(progress, "ready", steps, home);
   process.stderr.write(`\nThe cluster ${paint("bold", name, process.stderr)} is up. Try:\n`);
   process.stderr.write(
     `  export KUBECONFIG=${clusterPaths(home).kubeconfig}\n  kubectl get pods -A -o wide        (or: fairlead get pods -A)\n`,
@@ -77,18 +77,16 @@ function startSupervisor(home: string, cluster: ClusterOptions, apiPort: number)
   return createInterface({ input: child.stdio[3] as Readable })[Symbol.asyncIterator]();
 }
 
-/** Reads progress until the API's port is known (and returns it) or until everything is done. */
-async function followProgress(progress: Progress, until: "api-port" | "end", steps: Steps, home: string): Promise<number> {
+/** Reads progress until the API's port is known (and returns it) or until the cluster is ready. */
+async function followProgress(progress: Progress, until: "api-port" | "ready", steps: Steps, home: string): Promise<number> {
   for (;;) {
     const next = await withPatience(progress.next(), home);
-    if (next.done === true) {
-      if (until === "end") return 0;
-      throw new FairleadError(`the sandbox did not start: ${lastLog(home)}`, { code: "StartFailed" });
-    }
+    if (next.done === true) throw new FairleadError(`the sandbox ended while it started; ${lastLog(home)}`, { code: "StartFailed" });
     const event = parseProgress(next.value);
     if (event?.type === "error") throw new FairleadError(event.message, { code: "StartFailed" });
     if (event?.type === "step") steps.done(event.step);
     if (event?.type === "api-port" && until === "api-port") return event.port;
+    if (event?.type === "ready") return 0;
   }
 }
 

@@ -21,6 +21,10 @@ const USAGE = `usage: dns [FLAGS]
   --kubeconfig FILE        a kubeconfig in JSON form (the pod's service account)`;
 
 const { values } = readFlags();
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 const logger = createJsonLogger("dns");
 try {
   const port = number("port", 0, 65535);
