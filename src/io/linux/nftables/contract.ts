@@ -49,7 +49,9 @@ const vmapRule: Change = {
 };
 
 function setOf(nft: NftSocket, name: string): readonly Element[] {
-  return nft.list(table)?.sets.find((set) => set.name === name)?.elements ?? [];
+  const elements = nft.list(table)?.sets.find((set) => set.name === name)?.elements ?? [];
+  assert.deepEqual(nft.elements(table, name === "services" ? services : endpoints), elements);
+  return elements;
 }
 
 const refused =

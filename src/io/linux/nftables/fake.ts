@@ -98,6 +98,10 @@ export class FakeNft implements NftSocket {
     return { family, name, ...(comment !== undefined && { comment }), sets, chains: [...found.chains.values()] };
   }
 
+  elements(table: TableId, set: SetHeader): readonly Element[] {
+    return [...(this.#tables.get(idOf(table))?.sets.get(set.name)?.elements.values() ?? [])];
+  }
+
   tables(): TableId[] {
     return [...this.#tables.values()].map(({ family, name }) => ({ family, name }));
   }

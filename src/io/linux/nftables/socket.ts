@@ -1,5 +1,5 @@
 // nf_tables over netlink: transactions go out as one batch, tables come back as dumps.
-import type { Change, NftSet, Rule, SetHeader, Table, TableId } from "#nft";
+import type { Change, Element, NftSet, Rule, SetHeader, Table, TableId } from "#nft";
 import { isErrno, KernelError } from "../kernel-error.ts";
 import { type AttrReader, MessageWriter, type NetlinkMessage, NetlinkSocket, type Refusal, splitMessages } from "../netlink/index.ts";
 import type { NetNs } from "../types.ts";
@@ -93,6 +93,15 @@ class KernelNft implements NftSocket {
       const found = this.#listOnce(table);
       // The last attempt is taken as it is: whoever applies a difference to it is told by the kernel where it was wrong.
       if (this.generation() === before || attempt >= MAX_LIST_RETRIES) return found;
+    }
+  }
+
+  elements(table: TableId, set: SetHeader): readonly Element[] {
+    try {
+      return this.#elements(table, set);
+    } catch (err) {
+      if (isErrno(err, "ENOENT")) return [];
+      throw err;
     }
   }
 

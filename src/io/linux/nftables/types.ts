@@ -1,4 +1,4 @@
-import type { Change, Table, TableId } from "#nft";
+import type { Change, Element, SetHeader, Table, TableId } from "#nft";
 
 /** nf_tables of one network namespace. Calls are synchronous. */
 export interface NftSocket {
@@ -14,6 +14,8 @@ export interface NftSocket {
   applyAll(groups: readonly (readonly Change[])[]): number;
   /** Everything in a table, as it is at one moment; undefined when there is no such table. */
   list(table: TableId): Table | undefined;
+  /** The elements of one set; empty when there is no such set. */
+  elements(table: TableId, set: SetHeader): readonly Element[];
   tables(): TableId[];
   /** A number that changes with every transaction of anyone in this namespace. */
   generation(): number;
