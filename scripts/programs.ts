@@ -8,4 +8,5 @@ export const PROGRAMS: Record<string, string> = {
   agnhost: "src/app/images/agnhost/main.ts",
   launcher: "src/app/images/launcher/main.ts",
   pause: "src/app/images/pause/main.ts",
+  dns: "src/app/images/dns/main.ts",
 };

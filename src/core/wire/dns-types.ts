@@ -110,7 +110,7 @@ export interface DnsMessage {
 /** Thrown when bytes are not a DNS message, or data cannot be written as one. */
 export class DnsFormatError extends FairleadError {
   constructor(message: string) {
-    super(message, { code: "FORMERR", op: "read DNS message" });
+    super(message, { code: "FORMERR", op: "convert DNS message" });
   }
 }
 

@@ -1,0 +1,105 @@
+// The cache, the choice among upstreams, and reading resolv.conf.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Clock, silentLogger } from "#base";
+import { parseAddr } from "#ip";
+import { type DnsMessage, type DnsRecord, decodeDns, dnsMessage, encodeDns } from "#wire";
+import { AnswerCache } from "./cache.ts";
+import { Forwarder } from "./forwarder.ts";
+import { addrOfDashedLabel, addrOfReverseName, dashedLabel, reverseName } from "./names.ts";
+import { parseNameservers, parseUpstream, withoutSelf } from "./resolv-conf.ts";
+
+const question = { name: "www.example.com", type: 1, class: 1 };
+const a = (ttlSeconds: number): DnsRecord => ({ name: question.name, ttlSeconds, type: "A", address: parseAddr("198.51.100.7") });
+const soa = (ttlSeconds: number, minimumSeconds: number): DnsRecord => ({
+  name: "example.com",
+  ttlSeconds,
+  type: "SOA",
+  primary: "ns.example.com",
+  mailbox: "x.example.com",
+  serial: 1,
+  refreshSeconds: 1,
+  retrySeconds: 1,
+  expireSeconds: 1,
+  minimumSeconds,
+});
+const bytes = (parts: Partial<DnsMessage>): Buffer =>
+  Buffer.from(encodeDns(dnsMessage({ response: true, questions: [question], ...parts })));
+
+// [what, reply, seconds that it is kept; 0: not at all]
+for (const [what, reply, seconds] of [
+  ["an answer, for its TTL", bytes({ answers: [a(12), a(20)] }), 12],
+  ["a long TTL, no longer than allowed", bytes({ answers: [a(3600)] }), 30],
+  ["TTL 0", bytes({ answers: [a(0)] }), 0],
+  ["NXDOMAIN, for the SOA's minimum", bytes({ rcode: 3, authorities: [soa(100, 7)] }), 7],
+  ["no data, for the SOA's TTL", bytes({ authorities: [soa(9, 100)] }), 9],
+  ["NXDOMAIN without SOA", bytes({ rcode: 3 }), 0],
+  ["SERVFAIL", bytes({ rcode: 2 }), 5],
+  ["REFUSED", bytes({ rcode: 5 }), 0],
+  ["truncated", bytes({ truncated: true, answers: [a(30)] }), 0],
+  ["OPT has no TTL", bytes({ answers: [a(30)], edns: { udpSize: 1232, version: 0, dnssecOk: false, options: [] } }), 30],
+  ["cut short", bytes({ answers: [a(30)] }).subarray(0, -3), 0],
+] as const) {
+  test(`cache: ${what}`, () => {
+    const cache = new AnswerCache({ maxTtlSeconds: 30, maxEntries: 10 });
+    cache.set("k", reply, 1_000_000);
+    assert.equal(cache.get("k", 1_000_000 + seconds * 1000 - 1) !== undefined, seconds > 0);
+    assert.equal(cache.get("k", 1_000_000 + seconds * 1000), undefined);
+  });
+}
+
+test("cache: TTLs count down, the kept copy stays whole, the oldest goes first", () => {
+  const cache = new AnswerCache({ maxTtlSeconds: 300, maxEntries: 2 });
+  cache.set("k", bytes({ answers: [a(100)], edns: { udpSize: 1232, version: 0, dnssecOk: true, options: [] } }), 0);
+  const aged = (ms: number): number | undefined => decodeDns(cache.get("k", ms)?.bytes ?? Buffer.alloc(0)).answers[0]?.ttlSeconds;
+  assert.deepEqual([aged(0), aged(40_500), aged(10_000)], [100, 60, 90]);
+  assert.equal(decodeDns(cache.get("k", 50_000)?.bytes ?? Buffer.alloc(0)).edns?.dnssecOk, true);
+  cache.set("l", bytes({ rcode: 2 }), 0);
+  assert.deepEqual(cache.sizes(), { success: 1, denial: 1 });
+  cache.set("m", bytes({ answers: [a(1)] }), 0);
+  assert.equal(cache.get("k", 0), undefined);
+});
+
+test("nobody to ask fails at once", async () => {
+  const clock: Clock = { now: () => 0, sleep: () => Promise.resolve() };
+  const forwarder = new Forwarder({ upstreams: [], clock, logger: silentLogger, maxConcurrent: 0 });
+  assert.equal(forwarder.hasUpstream, false);
+  assert.equal(forwarder.isFull(), true);
+  await assert.rejects(forwarder.ask(bytes({}), "udp"), { code: "NoUpstream" });
+});
+
+test("upstreams as text", () => {
+  assert.deepEqual(parseUpstream("192.0.2.1"), { host: "192.0.2.1", port: 53 });
+  assert.deepEqual(parseUpstream("192.0.2.1:5353"), { host: "192.0.2.1", port: 5353 });
+  assert.deepEqual(parseUpstream("2001:db8::1"), { host: "2001:db8::1", port: 53 });
+  assert.deepEqual(parseUpstream("[2001:db8::1]:5353"), { host: "2001:db8::1", port: 5353 });
+  for (const bad of ["example.com", "192.0.2.1:0", "192.0.2.1:99999", "", "[192.0.2.1"]) {
+    assert.throws(() => parseUpstream(bad, "--upstream"), { code: "BadInput", message: /^--upstream: / }, bad);
+  }
+});
+
+test("resolv.conf: name servers, without ourselves", () => {
+  const text =
+    "# nameserver 9.9.9.9\nsearch x\nnameserver 192.0.2.1\nnameserver\t127.0.0.53\nnameserver fe80::1%eth0\nnameserver bad\noptions ndots:5\n";
+  const found = parseNameservers(text);
+  assert.deepEqual(
+    found.map((upstream) => upstream.host),
+    ["192.0.2.1", "127.0.0.53", "fe80::1"],
+  );
+  assert.deepEqual(
+    withoutSelf(found, 53).map((upstream) => upstream.host),
+    ["192.0.2.1", "fe80::1"],
+  );
+  assert.equal(withoutSelf(found, 5353).length, 3);
+});
+
+test("addresses as names and back", () => {
+  for (const text of ["10.244.1.5", "fd00:10:244:1::5", "::", "2001:db8::"]) {
+    const addr = parseAddr(text);
+    const labels = reverseName(addr).split(".");
+    assert.deepEqual(addrOfReverseName(labels.slice(0, -2), labels.slice(-2).join(".")), addr);
+  }
+  assert.equal(dashedLabel(parseAddr("fd00::")), "fd00--0");
+  assert.deepEqual(addrOfDashedLabel("fd00--0"), parseAddr("fd00::"));
+  assert.equal(addrOfDashedLabel("web-0"), undefined);
+});
