@@ -1,5 +1,5 @@
 // The ruleset as text that `nft -f` reads: format only, since what the kernel holds is read over netlink.
-import type { BaseChain, Chain, Element, NftSet, Rule, SetHeader, Table, Verdict } from "./ast.ts";
+import type { BaseChain, Chain, Element, Hook, NftSet, Rule, SetHeader, Table, Verdict } from "./ast.ts";
 import { type Datatype, formatValue, type Interval, isInterval, type Value } from "./datatypes.ts";
 import { formatStatement } from "./format-statement.ts";
 import { formatInterval } from "./intervals.ts";
@@ -126,18 +126,26 @@ export function formatChain(chain: Chain, options: FormatOptions = {}): string {
   return `chain ${chain.name} {\n${lines.map((line) => `\t${line}\n`).join("")}}\n`;
 }
 
-const PRIORITIES = { raw: -300, mangle: -150, dstnat: -100, filter: 0, security: 50, srcnat: 100 };
+/** Names of priorities, and the hook where nft takes them; those without one it takes everywhere. */
+const PRIORITIES: readonly (readonly [name: string, value: number, hook?: Hook])[] = [
+  ["raw", -300],
+  ["mangle", -150],
+  ["dstnat", -100, "prerouting"],
+  ["filter", 0],
+  ["security", 50],
+  ["srcnat", 100, "postrouting"],
+];
 
 export function formatBase(base: BaseChain): string {
   const device = base.device === undefined ? "" : ` device "${base.device}"`;
-  return `type ${base.type} hook ${base.hook}${device} priority ${formatPriority(base.priority)}; policy ${base.policy};`;
+  return `type ${base.type} hook ${base.hook}${device} priority ${formatPriority(base)}; policy ${base.policy};`;
 }
 
-function formatPriority(priority: number): string {
-  for (const [name, value] of Object.entries(PRIORITIES)) {
+function formatPriority({ priority, hook }: BaseChain): string {
+  for (const [name, value, only] of PRIORITIES) {
     const offset = priority - value;
-    if (offset === 0) return name;
-    if (Math.abs(offset) <= 10) return `${name} ${offset < 0 ? "-" : "+"} ${Math.abs(offset)}`;
+    if (Math.abs(offset) > 10 || (only !== undefined && only !== hook)) continue;
+    return offset === 0 ? name : `${name} ${offset < 0 ? "-" : "+"} ${Math.abs(offset)}`;
   }
   return String(priority);
 }

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Service } from "kubernetes-types/core/v1";
+import type { EndpointSlice } from "kubernetes-types/discovery/v1";
+import { formatAddr } from "#ip";
+import { compileService } from "./compile.ts";
+import { endpoint, NODE, type PortSpec, service, slice } from "./testing.ts";
+
+const HTTP: readonly PortSpec[] = [{ name: "http", port: 80, targetPort: 8080 }];
+const VIP = "10.96.0.1";
+
+/** One line per frontend: `kind addr proto port -> backends [draining] whenEmpty`. */
+function compile(of: Service, ...slices: readonly EndpointSlice[]): string[] {
+  return compileService({ service: of, slices, node: NODE }).map((f) => {
+    const draining = f.draining.length === 0 ? "" : ` draining ${f.draining.map(({ id }) => id).join(" ")}`;
+    const backends = f.backends.map(({ id, local }) => (local ? `${id}*` : id)).join(" ");
+    return `${f.kind} ${formatAddr(f.addr)} ${f.protocol} ${f.port} -> ${backends === "" ? f.whenEmpty : backends}${draining}`;
+  });
+}
+
+describe("which Services are proxied", () => {
+  const web = service("web", [VIP], HTTP);
+  const cases: readonly [string, Service, number][] = [
+    ["a ClusterIP", web, 1],
+    ["headless", service("web", ["None"], HTTP), 0],
+    ["not allocated yet", service("web", [""], HTTP), 0],
+    ["ExternalName", service("web", [VIP], HTTP, { type: "ExternalName" }), 0],
+    ["another proxy's", { ...web, metadata: { ...web.metadata, labels: { "service.kubernetes.io/service-proxy-name": "other" } } }, 0],
+    ["headless by label", { ...web, metadata: { ...web.metadata, labels: { "service.kubernetes.io/headless": "" } } }, 0],
+  ];
+  for (const [name, of, count] of cases) test(name, () => assert.equal(compile(of).length, count));
+});
+
+describe("which endpoints get connections", () => {
+  const cases: readonly [string, readonly string[], string][] = [
+    ["none", [], "reject"],
+    ["ready ones, in order", ["10.244.2.2@node-2", "10.244.1.2@node-1"], "10.244.1.2:8080* 10.244.2.2:8080"],
+    ["unknown node may be this one", ["10.244.1.2"], "10.244.1.2:8080*"],
+    ["not ready", ["10.244.1.2!notready"], "reject"],
+    ["terminating ones drain", ["10.244.1.2@a", "10.244.1.3@a!terminating"], "10.244.1.2:8080 draining 10.244.1.3:8080"],
+    ["terminating ones, when there are no others", ["10.244.1.2@a!terminating", "10.244.1.3@a!dead"], "10.244.1.2:8080"],
+    ["dead ones never", ["10.244.1.3@a!dead"], "reject"],
+    ["each once", ["10.244.1.2@a!notready", "10.244.1.2@a"], "10.244.1.2:8080"],
+  ];
+  for (const [name, endpoints, expected] of cases) {
+    test(name, () => {
+      assert.deepEqual(compile(service("web", [VIP], HTTP), slice("web", endpoints, HTTP)), [`ClusterIP ${VIP} 6 80 -> ${expected}`]);
+    });
+  }
+
+  test("conditions that are absent: ready, serving as ready, not terminating", () => {
+    const s = slice("web", [], HTTP);
+    const of = service("web", [VIP], HTTP);
+    assert.match(compile(of, { ...s, endpoints: [{ addresses: ["10.244.1.2"] }] })[0] ?? "", /-> 10\.244\.1\.2/);
+    assert.match(
+      compile(of, { ...s, endpoints: [{ addresses: ["10.244.1.2"], conditions: { ready: false, terminating: true } }] })[0] ?? "",
+      /-> reject/,
+    );
+  });
+
+  test("several slices; one without ports has no ports; names are not addresses", () => {
+    const of = service("web", [VIP], HTTP);
+    const fqdn: EndpointSlice = { ...slice("web", [], HTTP), addressType: "FQDN", endpoints: [{ addresses: ["example.com"] }] };
+    const slices = [
+      slice("web", ["10.244.1.2@a"], HTTP),
+      slice("web", ["10.244.1.3@a"], HTTP, "2"),
+      slice("web", ["10.244.1.4@a"], [], "3"),
+      fqdn,
+    ];
+    assert.deepEqual(compile(of, ...slices), [`ClusterIP ${VIP} 6 80 -> 10.244.1.2:8080 10.244.1.3:8080`]);
+  });
+
+  test("internalTrafficPolicy Local: only this node's, and silence when they are elsewhere", () => {
+    const of = service("web", [VIP], HTTP, { internalTrafficPolicy: "Local" });
+    assert.match(compile(of, slice("web", ["10.244.1.2@node-1", "10.244.2.2@node-2"], HTTP))[0] ?? "", /-> 10\.244\.1\.2:8080\* draining/);
+    assert.match(compile(of, slice("web", ["10.244.2.2@node-2"], HTTP))[0] ?? "", /-> drop/);
+    assert.match(compile(of)[0] ?? "", /-> reject/);
+  });
+});
+
+test("ports: by name and protocol, the unnamed one too, TCP and UDP of one number, NodePorts on the node's addresses", () => {
+  const ports: readonly PortSpec[] = [
+    { name: "dns", port: 53, protocol: "UDP", targetPort: 5353, nodePort: 30_053 },
+    { name: "dns-tcp", port: 53, protocol: "TCP", targetPort: 5354, nodePort: 30_053 },
+  ];
+  const of = service("dns", [VIP, "fd00:10:96::1"], ports);
+  const six = slice("dns", ["fd00:10:244:1::2@b"], ports, "6");
+  assert.deepEqual(compile(of, slice("dns", ["10.244.1.2@b"], ports), six), [
+    `ClusterIP ${VIP} 17 53 -> 10.244.1.2:5353`,
+    "NodePort 172.18.0.11 17 30053 -> 10.244.1.2:5353",
+    "ClusterIP fd00:10:96::1 17 53 -> [fd00:10:244:1::2]:5353",
+    "NodePort fd00:18::11 17 30053 -> [fd00:10:244:1::2]:5353",
+    `ClusterIP ${VIP} 6 53 -> 10.244.1.2:5354`,
+    "NodePort 172.18.0.11 6 30053 -> 10.244.1.2:5354",
+    "ClusterIP fd00:10:96::1 6 53 -> [fd00:10:244:1::2]:5354",
+    "NodePort fd00:18::11 6 30053 -> [fd00:10:244:1::2]:5354",
+  ]);
+  const unnamed: readonly PortSpec[] = [{ port: 80 }];
+  assert.deepEqual(compile(service("web", [VIP], unnamed), slice("web", ["10.244.1.2@b"], [{ name: "", port: 80 }])), [
+    `ClusterIP ${VIP} 6 80 -> 10.244.1.2:80`,
+  ]);
+});
+
+test("provenance and affinity", () => {
+  const of = service("web", [VIP], HTTP, { sessionAffinity: "ClientIP" });
+  const [frontend] = compileService({ service: of, slices: [], node: NODE });
+  assert.equal(frontend?.service, "default/web:http");
+  assert.equal(frontend.affinitySeconds, 10_800);
+  assert.equal(endpoint("fd00::1@n!dead").addresses[0], "fd00::1");
+});

@@ -1,0 +1,139 @@
+// From what is in the kernel to what should be there, for the frontends that changed. `Programmed` is our knowledge of the kernel,
+// down to the number of each backend: a change of one frontend touches that frontend's elements and no others.
+import { type Change, type Element, formatData, formatKey, type SetHeader } from "#nft";
+import { elementsOf, type Placed, place, sharedBy } from "./elements.ts";
+import { chainByName, neededBy, TABLE } from "./layout.ts";
+import type { Frontend } from "./types.ts";
+
+interface Counted {
+  readonly set: SetHeader;
+  readonly element: Element;
+  count: number;
+}
+
+/** Elements to go and to come, per set. */
+type Delta = Map<SetHeader, { readonly remove: Map<string, Element>; readonly add: Map<string, Element> }>;
+
+export class Programmed {
+  readonly #placed = new Map<string, Placed>();
+  /** Elements that several frontends need, and how many do. */
+  readonly #shared = new Map<string, Counted>();
+  readonly #chains = new Set<string>();
+  readonly #sets = new Set<string>();
+
+  /** `chains` and `sets` that were made on demand and are in the kernel. */
+  constructor(placed: Iterable<Placed> = [], chains: Iterable<string> = [], sets: Iterable<string> = []) {
+    for (const each of placed) this.#remember(each);
+    for (const chain of chains) this.#chains.add(chain);
+    for (const set of sets) this.#sets.add(set);
+  }
+
+  get(key: string): Placed | undefined {
+    return this.#placed.get(key);
+  }
+
+  /**
+   * The steps that make `key` hold `next` (undefined: nothing), for each of `updates`. From then on they count as done: where the
+   * kernel refuses them, this object is of no more use, and another is made from what the kernel holds.
+   */
+  update(updates: ReadonlyMap<string, Frontend | undefined>): Change[] {
+    const delta: Delta = new Map();
+    for (const [key, next] of updates) {
+      const old = this.#placed.get(key);
+      const placed = next && { frontend: next, slots: place(old?.slots.map(({ id }) => id) ?? [], next.backends) };
+      if (old !== undefined) this.#forget(old, delta);
+      if (placed !== undefined) this.#remember(placed, delta);
+    }
+    const { remove, add } = elementChanges(delta);
+    return [...this.#onDemand(add), ...remove, ...add];
+  }
+
+  #remember(placed: Placed, delta?: Delta): void {
+    this.#placed.set(placed.frontend.key, placed);
+    if (delta !== undefined) elementsOf(placed, (set, element) => come(delta, set, element));
+    sharedBy(placed, (set, element) => {
+      const id = `${set.name} ${formatKey(set, element)}`;
+      const counted = this.#shared.get(id);
+      if (counted !== undefined) {
+        counted.count++;
+        return;
+      }
+      this.#shared.set(id, { set, element, count: 1 });
+      if (delta !== undefined) come(delta, set, element);
+    });
+  }
+
+  #forget(placed: Placed, delta: Delta): void {
+    this.#placed.delete(placed.frontend.key);
+    elementsOf(placed, (set, element) => go(delta, set, element));
+    sharedBy(placed, (set, element) => {
+      const id = `${set.name} ${formatKey(set, element)}`;
+      const counted = this.#shared.get(id);
+      if (counted === undefined || --counted.count > 0) return;
+      this.#shared.delete(id);
+      go(delta, set, element);
+    });
+  }
+
+  /** Chains, and the maps they use, that elements refer to for the first time. They stay when no element does: they are few. */
+  #onDemand(changes: readonly Change[]): Change[] {
+    const out: Change[] = [];
+    for (const change of changes) {
+      if (change.op !== "add elements" || change.set.data !== "verdict") continue;
+      for (const { data } of change.elements) if (data !== undefined && "kind" in data && "chain" in data) this.#need(data.chain, out);
+    }
+    return out;
+  }
+
+  #need(name: string, out: Change[]): void {
+    const chain = chainByName(name);
+    if (chain === undefined || this.#chains.has(name)) return;
+    const { chain: before, set } = neededBy(name);
+    if (before !== undefined) this.#need(before, out);
+    if (set !== undefined && !this.#sets.has(set.name)) {
+      this.#sets.add(set.name);
+      out.push({ op: "add set", table: TABLE, set });
+    }
+    this.#chains.add(name);
+    out.push({ op: "add chain", table: TABLE, chain: name });
+    for (const rule of chain.rules) out.push({ op: "add rule", table: TABLE, chain: name, rule });
+  }
+}
+
+function sideOf(delta: Delta, set: SetHeader): { remove: Map<string, Element>; add: Map<string, Element> } {
+  const side = delta.get(set);
+  if (side !== undefined) return side;
+  const fresh = { remove: new Map<string, Element>(), add: new Map<string, Element>() };
+  delta.set(set, fresh);
+  return fresh;
+}
+
+function go(delta: Delta, set: SetHeader, element: Element): void {
+  const { remove, add } = sideOf(delta, set);
+  const key = formatKey(set, element);
+  // What came in this very step has never been in the kernel.
+  if (!add.delete(key)) remove.set(key, element);
+}
+
+function come(delta: Delta, set: SetHeader, element: Element): void {
+  const { remove, add } = sideOf(delta, set);
+  const key = formatKey(set, element);
+  const old = remove.get(key);
+  if (old !== undefined && isSame(set, old, element)) remove.delete(key);
+  else add.set(key, element);
+}
+
+function isSame(set: SetHeader, a: Element, b: Element): boolean {
+  if (a.comment !== b.comment) return false;
+  return a.data === undefined || b.data === undefined || formatData(set, a.data) === formatData(set, b.data);
+}
+
+function elementChanges(delta: Delta): { readonly remove: Change[]; readonly add: Change[] } {
+  const remove: Change[] = [];
+  const add: Change[] = [];
+  for (const [set, side] of delta) {
+    if (side.remove.size > 0) remove.push({ op: "delete elements", table: TABLE, set, elements: [...side.remove.values()] });
+    if (side.add.size > 0) add.push({ op: "add elements", table: TABLE, set, elements: [...side.add.values()] });
+  }
+  return { remove, add };
+}

@@ -1,0 +1,50 @@
+import type { Addr, Family, Prefix } from "#ip";
+
+/** Where this proxy runs. */
+export interface ProxyNode {
+  readonly name: string;
+  /** The node's primary address of each family: NodePorts answer here, and nowhere else (KEP-3866, `nodePortAddresses: primary`). */
+  readonly addresses: readonly Addr[];
+}
+
+/** One endpoint of a service port. */
+export interface Backend {
+  readonly addr: Addr;
+  readonly port: number;
+  /** `addr:port`, which is what makes two backends the same. */
+  readonly id: string;
+  /** Whether it runs on this node, or may do so: then its own packets may come back to it. */
+  readonly local: boolean;
+}
+
+export type FrontendKind = "ClusterIP" | "NodePort";
+
+/** An address, protocol and port that clients use, and who answers there. The unit of everything that follows. */
+export interface Frontend {
+  /** `addr protocol port`: no two may be in the kernel at a time. */
+  readonly key: string;
+  readonly kind: FrontendKind;
+  readonly family: Family;
+  readonly addr: Addr;
+  /** IPPROTO_*. */
+  readonly protocol: number;
+  readonly port: number;
+  /** `namespace/name:port` of the Service: the comment of every element that is made for it. */
+  readonly service: string;
+  /** When the Service was created: of two with the same key, the older one wins. */
+  readonly since: string;
+  /** Who gets new connections. */
+  readonly backends: readonly Backend[];
+  /** Who only keeps the connections that are there: serving endpoints that get no new ones. */
+  readonly draining: readonly Backend[];
+  /** What happens to new connections while there are no backends. */
+  readonly whenEmpty: "reject" | "drop";
+  /** ClientIP affinity: how long a client stays with its backend after its last connection. */
+  readonly affinitySeconds?: number;
+}
+
+/** What the ruleset needs to know of the cluster. */
+export interface ClusterCidrs {
+  readonly podCidrs: readonly Prefix[];
+  readonly serviceCidrs: readonly Prefix[];
+}
