@@ -42,6 +42,13 @@ test("wrong flags name the flag and the value", async () => {
   }
 });
 
+test("a home whose sockets would have too long a path", async () => {
+  const home = `${mkdtempSync(`${tmpdir()}/fairlead-long-`)}/${"x".repeat(80)}`;
+  const result = await command(`${ROOT}fairlead`, ["up"], { ...process.env, FAIRLEAD_HOME: home });
+  assert.match(result.stderr, /FAIRLEAD_HOME: ".*" is too long/);
+  assert.equal(result.code, 1);
+});
+
 const port70000 = "apiVersion: v1\nkind: Service\nmetadata: { name: high }\nspec: { ports: [{ port: 70000 }] }\n";
 const unknownField = "apiVersion: v1\nkind: Service\nmetadata: { name: odd }\nspec: { selctor: { app: a }, ports: [{ port: 80 }] }\n";
 

@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } 
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { stringify } from "yaml";
-import { errorMessage, FairleadError } from "#base";
+import { errorMessage, FairleadError, InputError } from "#base";
 import { type ClusterOptions, clusterPaths, parseProgress, planCluster } from "#sandbox";
-import { clusterHome, findCluster } from "../home.ts";
+import { clusterHome, fairleadHome, findCluster } from "../home.ts";
 import { base64, kubeconfig, writePki } from "../pki.ts";
 import { preflight } from "../preflight.ts";
 import { createSteps, paint, type Steps } from "../terminal.ts";
@@ -58,9 +58,21 @@ async function claimHome(name: string): Promise<string> {
   }
   if (existing !== undefined) await removeCluster(name);
   const home = clusterHome(name);
+  checkSocketPath(clusterPaths(home).apiSocket);
   mkdirSync(home, { recursive: true, mode: 0o700 });
   mkdirSync(clusterPaths(home).logs);
   return home;
+}
+
+/** The longest path of a Unix socket (unix(7), sun_path, with its end). */
+const MAX_SOCKET_PATH = 107;
+
+function checkSocketPath(path: string): void {
+  if (path.length <= MAX_SOCKET_PATH) return;
+  throw new InputError(
+    "FAIRLEAD_HOME",
+    `"${fairleadHome()}" is too long: the socket ${path} may have ${MAX_SOCKET_PATH} characters, and has ${path.length}`,
+  );
 }
 
 type Progress = AsyncIterator<string>;
