@@ -22,11 +22,14 @@ function pod(name: string, node: string, container: object): object {
 
 async function firstAnswer(cluster: TestCluster): Promise<void> {
   const { client } = cluster;
-  const service = { metadata: { name: "server", namespace: "default" }, spec: { selector: { app: "server" }, ports: [{ port: 80, targetPort: 8080 }] } };
+  const service = {
+    metadata: { name: "server", namespace: "default" },
+    spec: { selector: { app: "server" }, ports: [{ port: 80, targetPort: 8080 }] },
+  };
   await Promise.all([
     client.create(SERVICES, service),
     client.create(PODS, pod("server", "node-3", { args: ["netexec", "--http-port=8080"] })),
-    client.create(PODS, pod("client", "node-2", { command: ["node", "-e", ASK] })),
+    client.create(PODS, pod("client", "node-2", { command: ["/node", "-e", ASK] })),
   ]);
   const pods = createInformer(client, PODS, { namespace: "default" });
   const done = Promise.withResolvers<void>();

@@ -94,6 +94,7 @@ function agent(plan: ClusterPlan, home: string, node: NodePlan): ComponentSpec {
     "service-cidr": plan.serviceCidrs,
     "cluster-cidr": plan.podCidrs,
     "kubelet-token-file": clusterPaths(home).kubeletToken,
+    "exits-dir": `${clusterPaths(home).run}/exits`,
   });
   return { id: `agent-${node.name}`, name: "agent", node: node.name, args };
 }

@@ -96,7 +96,7 @@ for (const overlay of ["vxlan", "host-gw"] as const) {
       return result.stdout;
     }
     const fetchIn = (name: string, container: string, target: string): Promise<string> =>
-      inPod(name, container, "node", "-e", `fetch("${target}").then((r) => r.text()).then((t) => process.stdout.write(t))`);
+      inPod(name, container, "/node", "-e", `fetch("${target}").then((r) => r.text()).then((t) => process.stdout.write(t))`);
     const clusterIp = async (name: string, family: Family): Promise<string> => {
       const found = await cluster.client.get(SERVICES, { namespace: "default", name });
       return found.spec?.clusterIPs?.find(isFamily(family)) ?? assert.fail(`no IPv${family} ClusterIP of ${name}`);

@@ -48,7 +48,7 @@ suite("survival", () => {
       PODS,
       object("Pod", "server", {
         nodeName: "node-2",
-        containers: [{ name: "serve", image: "toolbox", command: ["node", "-e", slow], readinessProbe: { tcpSocket: { port: HTTP } } }],
+        containers: [{ name: "serve", image: "toolbox", command: ["/node", "-e", slow], readinessProbe: { tcpSocket: { port: HTTP } } }],
       }),
     );
     await cluster.client.create(PODS, object("Pod", "other", { nodeName: "node-2", containers: [serve] }));
@@ -69,7 +69,7 @@ suite("survival", () => {
   test("kill -9 of the agents does not interrupt a transfer through a Service, and new agents take over the pods", async () => {
     const before = await cluster.client.list(PODS, { namespace: "default" });
     const fetchAll = `fetch("http://server/").then((r) => r.text()).then((t) => process.stdout.write(String(t.length)))`;
-    const transfer = cluster.fairlead("exec", "client", "--", "sh", "-c", `node -e '${fetchAll}' > /tmp/result 2>&1 & echo started`);
+    const transfer = cluster.fairlead("exec", "client", "--", "sh", "-c", `/node -e '${fetchAll}' > /tmp/result 2>&1 & echo started`);
     assert.equal((await transfer).stdout.trim(), "started");
     await Promise.all([killAndWait(cluster, "agent", "node-1"), killAndWait(cluster, "agent", "node-2")]);
     let result = "";

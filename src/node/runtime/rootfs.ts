@@ -77,7 +77,7 @@ function hostStep(entry: HostEntry): RootStep {
   return { do: "bind", path: entry.path, source: entry.path, readonly: true, optional: true };
 }
 
-/** Our bundles and Node at their own paths, and a script for each program in the root. */
+/** Our bundles and Node at their own paths, and a script for each program (and `/node`) in the root. */
 function programSteps({ nodePath, distDir }: ProgramFiles): RootStep[] {
   const dirs = [distDir, nodePath.slice(0, nodePath.lastIndexOf("/"))].filter(
     (dir) => !SYSTEM_DIRS.some((top) => dir.startsWith(`${top}/`)),
@@ -91,7 +91,8 @@ function programSteps({ nodePath, distDir }: ProgramFiles): RootStep[] {
     }),
   );
   const pause: RootStep = { do: "file", path: "/pause", text: `#!/bin/sh\n${PAUSE_SCRIPT}\n`, mode: 0o755 };
-  return [...[...new Set(dirs)].map((dir): RootStep => ({ do: "bind", path: dir, source: dir, readonly: true })), ...scripts, pause];
+  const node: RootStep = { do: "symlink", path: "/node", target: nodePath };
+  return [...[...new Set(dirs)].map((dir): RootStep => ({ do: "bind", path: dir, source: dir, readonly: true })), ...scripts, pause, node];
 }
 
 /** For a POSIX shell. */

@@ -120,7 +120,7 @@ async function familiesOf(client: HttpClient): Promise<(4 | 6)[]> {
 async function shopOnce(name: string, family: 4 | 6): Promise<void> {
   const fetchPage = `require("node:http").get("http://front/?family=${family}",{family:${family}},(r)=>r.pipe(process.stdout))`;
   const startedAt = performance.now();
-  const { code, stdout, stderr } = await runInContainer(name, { namespace: NAMESPACE, pod: CUSTOMER, command: ["node", "-e", fetchPage] });
+  const { code, stdout, stderr } = await runInContainer(name, { namespace: NAMESPACE, pod: CUSTOMER, command: ["/node", "-e", fetchPage] });
   if (code !== 0) throw new FairleadError(`the request from pod ${CUSTOMER} failed: ${stderr.trim()}`, { code: "RequestFailed" });
   const { path } = parseAnswer(stdout);
   const chain = path.map((hop) => `${hop.pod} ${paint("cyan", `(${hop.node})`)}`).join(" → ");
