@@ -16,6 +16,12 @@ const NAMES: ReadonlyMap<number, string> = new Map([
 
 const NUMBERS: ReadonlyMap<string, number> = new Map([...NAMES].map(([number, name]) => [name, number]));
 
+/** Where libuv's text misleads: netlink's EOPNOTSUPP is not about sockets, and its EEXIST not about files. */
+const TEXTS: Readonly<Record<string, string>> = {
+  EOPNOTSUPP: "not supported by this kernel, or not for this kind of object",
+  EEXIST: "it exists already",
+};
+
 /** "ENODEV" for 19. */
 export function errnoName(errno: number): string {
   return NAMES.get(errno) ?? `E${errno}`;
@@ -44,7 +50,7 @@ export class KernelError extends FairleadError {
 
   constructor(init: KernelErrorInit) {
     const code = errnoName(init.errno);
-    const reason = init.detail ?? getSystemErrorMap().get(-init.errno)?.[1] ?? "refused by the kernel";
+    const reason = init.detail ?? TEXTS[code] ?? getSystemErrorMap().get(-init.errno)?.[1] ?? "refused by the kernel";
     super(`Cannot ${init.op}: ${reason} (${code})`, { code, op: init.op, facts: init.facts ?? {} });
     this.errno = init.errno;
     this.detail = init.detail;

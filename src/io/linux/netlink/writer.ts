@@ -14,7 +14,6 @@ export class MessageWriter {
   #at = 0;
   #messageStart = -1;
   #messages = 0;
-  #firstSeq = 0;
   #lastSeq = 0;
 
   constructor(initialBytes = 1024) {
@@ -34,11 +33,7 @@ export class MessageWriter {
     return this.#messages;
   }
 
-  /** Sequence numbers of the first and the last message; those between count up by one when no other writer was used meanwhile. */
-  get firstSeq(): number {
-    return this.#firstSeq;
-  }
-
+  /** The sequence number of the last message. Those before need not count up by one: all writers count together. */
   get lastSeq(): number {
     return this.#lastSeq;
   }
@@ -60,7 +55,7 @@ export class MessageWriter {
     this.#buf.writeUInt32LE(seq, at + 8);
     this.#buf.writeUInt32LE(0, at + 12);
     this.#at = at + NLMSG_HDRLEN;
-    if (this.#messages++ === 0) this.#firstSeq = seq;
+    this.#messages++;
     this.#lastSeq = seq;
     return seq;
   }

@@ -28,12 +28,17 @@ export function sendMany<T>(
   for (let start = 0; start < items.length; start += MESSAGES_PER_SEND) {
     const chunk = items.slice(start, start + MESSAGES_PER_SEND);
     w.reset();
-    for (const item of chunk) work.write(w, item);
+    // Writing one may ask for an index, which takes a sequence number too.
+    const bySeq = new Map<number, T>();
+    for (const item of chunk) {
+      work.write(w, item);
+      bySeq.set(w.lastSeq, item);
+    }
     const { refused, overrun } = ctx.netlink.send(w);
     refusedCount += refused.length;
     const refusal = refused[0];
     if (refusal !== undefined && first === undefined) {
-      const item = chunk[refusal.seq - w.firstSeq];
+      const item = bySeq.get(refusal.seq);
       first = refusalError(refusal, () => `set ${item === undefined ? "one of many" : work.describe(item)}`);
     }
     if (overrun)

@@ -109,6 +109,8 @@ function readStats(buf: Buffer, at: number): Link["stats"] {
 }
 
 export function getLink(ctx: RouteContext, name: string): Link | undefined {
+  // The kernel would find fault with the attribute.
+  if (Buffer.byteLength(name) >= IFNAMSIZ) return undefined;
   const w = beginLink(new MessageWriter(), RTM_GETLINK, 0).string(IFLA_IFNAME, name);
   w.end();
   try {
@@ -206,6 +208,7 @@ function changeBridgePort(ctx: RouteContext, name: string, port: NonNullable<Lin
 }
 
 function delLink(ctx: RouteContext, name: string): void {
+  if (Buffer.byteLength(name) >= IFNAMSIZ) return;
   const w = beginLink(new MessageWriter(), RTM_DELLINK, 0).string(IFLA_IFNAME, name);
   w.end();
   try {

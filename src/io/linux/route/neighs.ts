@@ -85,7 +85,9 @@ function readNeigh(message: NetlinkMessage, names: ReadonlyMap<number, string>):
   }
   if (addr === undefined) return undefined;
   if (proxy) return { link: link ?? "", addr, proxy };
-  return { link: link ?? "", addr, ...(mac && { mac }), ...(state && { state }) };
+  // NUD_NONE: not resolved yet, or what is left of an entry that was refused.
+  if (state === undefined) return undefined;
+  return { link: link ?? "", addr, ...(mac && { mac }), state };
 }
 
 function listNeighs(ctx: RouteContext, link: string | undefined): Neigh[] {

@@ -1,8 +1,9 @@
 // Routes: RTM_*ROUTE (rtnetlink(7), net/ipv4/fib_frontend.c, net/ipv6/route.c).
+import { InputError } from "#base";
 import { type Addr, addrBits, formatAddr, hostPrefix, maskPrefix } from "#ip";
 import { isErrno, KernelError } from "../kernel-error.ts";
 import { MessageWriter } from "../netlink/index.ts";
-import type { Route, RouteSocket } from "../types.ts";
+import type { NextHop, Route, RouteSocket } from "../types.ts";
 import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE } from "../uapi/netlink.ts";
 import {
   RT_SCOPE_HOST,
@@ -80,6 +81,7 @@ export function writeRoute(w: MessageWriter, message: { type: number; flags: num
     const metrics = w.openNest(RTA_METRICS);
     w.u32(RTAX_MTU, route.mtu).closeNest(metrics);
   }
+  for (const each of route.nextHops) checkWeight(each);
   if (single) {
     if (hop.via !== undefined) writeVia(w, hop.via, family);
     if (hop.link !== undefined) w.u32(RTA_OIF, indexOf(hop.link));
@@ -97,6 +99,12 @@ function writeVia(w: MessageWriter, via: Addr, family: 4 | 6): void {
   bytes[0] = via.family === 4 ? AF_INET : AF_INET6;
   bytes.set(via.bytes, 2);
   w.attrBytes(RTA_VIA, bytes);
+}
+
+/** The kernel counts from 0 in one byte, and would take the rest of a larger weight. */
+export function checkWeight(hop: NextHop): void {
+  const weight = hop.weight ?? 1;
+  if (!Number.isInteger(weight) || weight < 1 || weight > 256) throw new InputError("weight", `${weight} is not a number from 1 to 256`);
 }
 
 function writeMultipath(w: MessageWriter, route: Route, indexOf: IndexOf): void {
