@@ -8,5 +8,6 @@ export { type DecodedProtobuf, decodeProtobuf, isProtobuf, PROTOBUF_TYPE } from 
 export { API_RESOURCES, type ApiResource, type ApiSubresource } from "../served.ts";
 export { type FieldError, type FieldErrorType, invalidStatus, validate } from "../validation/index.ts";
 export { type Decoded, decodeObject, decodingErrorMessage, type FieldValidation, strictDecodingError } from "./decode.ts";
+export { duplicateFields } from "./duplicates.ts";
 export { type GroupVersionKind, schemaFor, typeSchema } from "./table.ts";
 export type { FieldSchema, TypeSchema } from "./types.ts";

@@ -1,46 +1,75 @@
-import type { Status } from "kubernetes-types/meta/v1";
-import type { GroupVersionKind } from "../schema/table.ts";
+// Whether an object may be stored: the Validate functions of kubernetes/kubernetes pkg/apis/*/validation, for the kinds whose mistakes
+// would do harm here. Kinds without rules of their own have those of metadata.
 import type { KubeObject, Resource } from "../types.ts";
+import { validateCronJob, validateJob, validateJobUpdate } from "./batch.ts";
+import {
+  validateConfigMap,
+  validateConfigMapUpdate,
+  validateLease,
+  validateNode,
+  validateNodeUpdate,
+  validatePersistentVolumeClaim,
+  validateSecret,
+  validateSecretUpdate,
+} from "./core.ts";
+import { validateEndpointSlice, validateEndpointSliceUpdate, validateEndpoints } from "./endpoints.ts";
+import { validateMetadata, validateMetadataUpdate } from "./metadata.ts";
+import { validateIngress, validateIngressClass, validateIngressClassUpdate, validateNetworkPolicy } from "./networking.ts";
+import { validatePod } from "./pod.ts";
+import { validatePodUpdate } from "./pod-update.ts";
+import { type FieldError, Problems } from "./problems.ts";
+import { validateService, validateServiceUpdate } from "./service.ts";
+import {
+  validateDaemonSet,
+  validateDeployment,
+  validateReplicaSet,
+  validateReplicationController,
+  validateSelectorUpdate,
+  validateStatefulSet,
+  validateStatefulSetUpdate,
+} from "./workloads.ts";
 
-/** The reasons of a Status's causes, as the API names them (apimachinery `field.ErrorType`). */
-export type FieldErrorType =
-  | "FieldValueRequired"
-  | "FieldValueInvalid"
-  | "FieldValueNotSupported"
-  | "FieldValueDuplicate"
-  | "FieldValueForbidden"
-  | "FieldValueNotFound"
-  | "FieldValueTooLong"
-  | "FieldValueTooMany"
-  | "FieldValueTypeInvalid"
-  | "InternalError";
+export { type FieldError, type FieldErrorType, invalidStatus } from "./problems.ts";
 
-export interface FieldError {
-  readonly type: FieldErrorType;
-  /** `spec.ports[0].port` */
-  readonly field: string;
-  /** Without the field: `Invalid value: 70000: must be between 1 and 65535, inclusive`. */
-  readonly message: string;
+interface Rules {
+  /** The object by itself. */
+  readonly object?: (problems: Problems, object: never, old: never) => void;
+  /** The object as a change of the old one. */
+  readonly update?: (problems: Problems, object: never, old: never) => void;
 }
+
+/** By `group/kind`. Each function takes the object type of its kind. */
+const RULES: ReadonlyMap<string, Rules> = new Map<string, Rules>([
+  ["/Pod", { object: validatePod, update: validatePodUpdate }],
+  ["/Service", { object: validateService, update: validateServiceUpdate }],
+  ["/Endpoints", { object: validateEndpoints }],
+  ["/ConfigMap", { object: validateConfigMap, update: validateConfigMapUpdate }],
+  ["/Secret", { object: validateSecret, update: validateSecretUpdate }],
+  ["/Node", { object: validateNode, update: validateNodeUpdate }],
+  ["/PersistentVolumeClaim", { object: validatePersistentVolumeClaim }],
+  ["/ReplicationController", { object: validateReplicationController }],
+  ["apps/Deployment", { object: validateDeployment, update: validateSelectorUpdate }],
+  ["apps/ReplicaSet", { object: validateReplicaSet, update: validateSelectorUpdate }],
+  ["apps/DaemonSet", { object: validateDaemonSet, update: validateSelectorUpdate }],
+  ["apps/StatefulSet", { object: validateStatefulSet, update: validateStatefulSetUpdate }],
+  ["batch/Job", { object: validateJob, update: validateJobUpdate }],
+  ["batch/CronJob", { object: validateCronJob }],
+  ["discovery.k8s.io/EndpointSlice", { object: validateEndpointSlice, update: validateEndpointSliceUpdate }],
+  ["networking.k8s.io/NetworkPolicy", { object: validateNetworkPolicy }],
+  ["networking.k8s.io/Ingress", { object: validateIngress }],
+  ["networking.k8s.io/IngressClass", { object: validateIngressClass, update: validateIngressClassUpdate }],
+  ["coordination.k8s.io/Lease", { object: validateLease }],
+]);
 
 /** What is wrong with an object after defaults; with `old`, as an update of it (immutable fields). Empty when it is right. */
-export function validate(_resource: Resource, _object: KubeObject, _old?: KubeObject): FieldError[] {
-  return [];
-}
-
-/** The 422 answer: `Service "x" is invalid: spec.ports[0].port: Invalid value: …`. */
-export function invalidStatus(kind: GroupVersionKind, name: string, errors: readonly FieldError[]): Status {
-  const causes = errors.map((error) => ({ reason: error.type, message: error.message, field: error.field }));
-  const texts = errors.map((error) => `${error.field}: ${error.message}`);
-  const list = texts.length === 1 ? texts.join() : `[${texts.join(", ")}]`;
-  return {
-    kind: "Status",
-    apiVersion: "v1",
-    metadata: {},
-    status: "Failure",
-    message: `${kind.kind} ${JSON.stringify(name)} is invalid: ${list}`,
-    reason: "Invalid",
-    details: { name, group: kind.group, kind: kind.kind, causes },
-    code: 422,
-  };
+export function validate(resource: Resource, object: KubeObject, old?: KubeObject): FieldError[] {
+  const problems = new Problems();
+  const rules = RULES.get(`${resource.group}/${resource.kind}`);
+  validateMetadata(problems, resource, object);
+  rules?.object?.(problems, object as never, old as never);
+  if (old !== undefined) {
+    validateMetadataUpdate(problems, object, old);
+    rules?.update?.(problems, object as never, old as never);
+  }
+  return problems.list;
 }
