@@ -58,7 +58,10 @@ export class MessageDecoder {
   #field(numbered: NumberedField, reader: Reader, wire: WireType, target: Target): void {
     const { name } = numbered;
     const field = target.schema.fields[name];
-    if (field === undefined) return this.#unknown(target, name, reader, wire);
+    if (field === undefined) {
+      this.#unknown(target, name, reader, wire);
+      return;
+    }
     const path = join(target.path, name);
     const depth = target.depth + 1;
     if (field.type === "array") {
