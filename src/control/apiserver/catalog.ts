@@ -18,7 +18,6 @@ const STRATEGIES: Readonly<Record<string, Strategy>> = {
   "events.events.k8s.io": core.EVENT_STRATEGY,
   limitranges: core.LIMIT_RANGE_STRATEGY,
   serviceaccounts: core.SERVICE_ACCOUNT_STRATEGY,
-  secrets: core.SECRET_STRATEGY,
   replicationcontrollers: core.REPLICATION_CONTROLLER_STRATEGY,
   persistentvolumes: core.VOLUME_STRATEGY,
   persistentvolumeclaims: core.CLAIM_STRATEGY,

@@ -7,6 +7,7 @@ import type { ServiceAccountTokens } from "./auth/service-account-tokens.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Documents } from "./discovery/documents.ts";
 import { answerOpenPath } from "./discovery/open-paths.ts";
+import { answerOpenApiV2 } from "./discovery/openapi-v2.ts";
 import { handleDelete, handleDeleteCollection } from "./handlers/delete.ts";
 import { handleFinalize } from "./handlers/finalize.ts";
 import { handleList } from "./handlers/list.ts";
@@ -83,6 +84,7 @@ export class Dispatcher {
     const user = authenticator.authenticate(req);
     const call: Call = { req, res, pathname, query, user, registry, warnings };
     if (documents.discovery(req, res, pathname)) return;
+    if (pathname === "/openapi/v2") return answerOpenApiV2(req, res);
     if (pathname.startsWith("/openapi/v3")) return documents.openApi(req, res, pathname);
     if (pathname === "/openid/v1/jwks") return sendText(res, 200, JSON.stringify(serviceAccounts.keySet()));
     const path = parseResourcePath(pathname);

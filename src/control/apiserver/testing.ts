@@ -112,6 +112,8 @@ export function open(endpoint: TestEndpoint, method: string, path: string, optio
       ...(as === "certificate" ? { cert: keys.admin.certificate, key: keys.admin.key } : {}),
       headers: {
         ...(options.body === undefined ? {} : { "content-type": "application/json" }),
+        // Node sends none with DELETE by itself.
+        ...(content === undefined ? {} : { "content-length": String(Buffer.byteLength(content)) }),
         ...(typeof as === "object" ? { authorization: `Bearer ${as.token}` } : {}),
         ...options.headers,
       },

@@ -67,11 +67,12 @@ function checkPolicy(policy: string | undefined): void {
 }
 
 function optionsFromQuery(query: URLSearchParams): DeleteOptions {
-  const grace = query.get("gracePeriodSeconds");
-  const orphan = query.get("orphanDependents");
+  const grace = query.get("gracePeriodSeconds") ?? "";
+  const policy = query.get("propagationPolicy") ?? "";
+  const orphan = query.get("orphanDependents") ?? "";
   return parseDeleteOptions({
-    gracePeriodSeconds: grace === null || grace === "" ? undefined : Number(grace),
-    propagationPolicy: query.get("propagationPolicy") ?? undefined,
-    orphanDependents: orphan === null ? undefined : orphan === "true",
+    ...(grace === "" ? {} : { gracePeriodSeconds: Number(grace) }),
+    ...(policy === "" ? {} : { propagationPolicy: policy }),
+    ...(orphan === "" ? {} : { orphanDependents: orphan === "true" }),
   });
 }

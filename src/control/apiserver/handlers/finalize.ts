@@ -1,5 +1,5 @@
 import type { Namespace } from "kubernetes-types/core/v1";
-import { readObject } from "../http/body.ts";
+import { decodeWithoutDefaults, readValue } from "../http/body.ts";
 import { type ObjectCall, writeOf } from "../http/call.ts";
 import { sendVersion } from "../http/respond.ts";
 import { matchPath } from "../registry/metadata.ts";
@@ -10,7 +10,8 @@ import { conflict, notFound } from "../status.ts";
 /** PUT namespaces/NAME/finalize: sets spec.finalizers and nothing else; with the last one gone a deleted namespace goes. */
 export async function handleFinalize(call: ObjectCall): Promise<void> {
   const { served, name } = call;
-  const sent = (await readObject(call, served.resource)) as ApiObject & Namespace;
+  // The default of spec.finalizers is for new namespaces: here their absence is the message.
+  const sent = decodeWithoutDefaults(call, served.resource, await readValue(call.req)) as ApiObject & Namespace;
   matchPath(served, sent, { name });
   const wanted = (old: ApiObject | undefined): ApiObject => {
     if (old === undefined) throw notFound(served.resource, name);

@@ -7,6 +7,7 @@ import {
   decodeObject,
   decodeProtobuf,
   decodingErrorMessage,
+  duplicateFields,
   type FieldValidation,
   type GroupVersionKind,
   isProtobuf,
@@ -59,15 +60,26 @@ export async function parseYaml(text: string): Promise<unknown> {
   }
 }
 
-/** The body as a JSON value; undefined when it is empty. */
-export async function readValue(req: IncomingMessage): Promise<unknown> {
+interface Content {
+  readonly value: unknown;
+  /** Where it was JSON: the text, which shows what the value does not (fields given twice). */
+  readonly json?: string;
+}
+
+async function readContent(req: IncomingMessage): Promise<Content | undefined> {
   const bytes = await readBody(req);
   if (bytes.length === 0) return undefined;
   const type = mediaTypeOf(req);
-  if (isProtobuf(bytes)) return decodeProtobuf(bytes).object;
-  if (type === JSON_TYPE) return parseJson(bytes.toString("utf8"));
-  if (type === YAML_TYPE || type === "application/x-yaml" || type === "text/yaml") return parseYaml(bytes.toString("utf8"));
+  if (isProtobuf(bytes)) return { value: decodeProtobuf(bytes).object };
+  const text = bytes.toString("utf8");
+  if (type === JSON_TYPE) return { value: parseJson(text), json: text };
+  if (type === YAML_TYPE || type === "application/x-yaml" || type === "text/yaml") return { value: await parseYaml(text) };
   throw unsupportedMediaType(ACCEPTED);
+}
+
+/** The body as a JSON value; undefined when it is empty. */
+export async function readValue(req: IncomingMessage): Promise<unknown> {
+  return (await readContent(req))?.value;
 }
 
 /** The `fieldValidation` parameter; Warn unless told, as since Kubernetes 1.27. */
@@ -80,29 +92,42 @@ export function fieldValidationOf(query: URLSearchParams): FieldValidation {
 
 /** Reads the body as an object of `kind`, pruned and with defaults. */
 export async function readObject(call: Call, kind: GroupVersionKind): Promise<ApiObject> {
-  const value = await readValue(call.req);
-  if (value === undefined) throw badRequest(`the body of the request is empty; it must be a ${kind.kind}`);
-  return decodeAs(call, kind, value);
+  const content = await readContent(call.req);
+  if (content === undefined) throw badRequest(`the body of the request is empty; it must be a ${kind.kind}`);
+  const mode = fieldValidationOf(call.query);
+  const twice = content.json === undefined || mode === "Ignore" ? [] : duplicateFields(content.json);
+  const object = decodeWithoutDefaults(call, kind, content.value, twice);
+  applyDefaults(kind, object);
+  return object;
 }
 
 /** A JSON value as an object of `kind`: of this kind and version, without unknown fields, with defaults. */
-export function decodeAs(call: Pick<Call, "query" | "warnings">, kind: GroupVersionKind, value: unknown): ApiObject {
+export function decodeAs(call: Decoding, kind: GroupVersionKind, value: unknown): ApiObject {
+  const object = decodeWithoutDefaults(call, kind, value);
+  applyDefaults(kind, object);
+  return object;
+}
+
+type Decoding = Pick<Call, "query" | "warnings">;
+
+export function decodeWithoutDefaults(call: Decoding, kind: GroupVersionKind, value: unknown, twice: readonly string[] = []): ApiObject {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw badRequest(`the object provided is unrecognized (must be of type ${kind.kind}): it is not an object`);
   }
   checkKind(kind, value);
   const mode = fieldValidationOf(call.query);
-  const { object, unknown, problems } = decodeObject(kind, value, mode);
+  const decoded = decodeObject(kind, value, mode);
+  const { object, problems } = decoded;
+  const strict = [...decoded.unknown, ...twice];
   const refuse = (why: string): never => {
     throw badRequest(decodingErrorMessage(kind, why));
   };
   if (problems.length > 0) refuse(problems.join(", "));
-  if (unknown.length > 0 && mode === "Strict") refuse(strictDecodingError(unknown));
-  if (mode === "Warn") call.warnings.push(...unknown);
+  if (strict.length > 0 && mode === "Strict") refuse(strictDecodingError(strict));
+  if (mode === "Warn") call.warnings.push(...strict);
   object.apiVersion = apiVersionOf(kind);
   object.kind = kind.kind;
   object.metadata ??= {};
-  applyDefaults(kind, object);
   return object as ApiObject;
 }
 

@@ -8,7 +8,6 @@ import type {
   PersistentVolume,
   PersistentVolumeClaim,
   ReplicationController,
-  Secret,
   ServiceAccount,
 } from "kubernetes-types/core/v1";
 import { NAMESPACES } from "#kube";
@@ -61,19 +60,6 @@ export const EVENT_STRATEGY: Strategy<Event> = { createOnUpdate: true };
 export const LIMIT_RANGE_STRATEGY: Strategy<LimitRange> = { createOnUpdate: true };
 
 export const SERVICE_ACCOUNT_STRATEGY: Strategy<ServiceAccount> = { returnsDeleted: true };
-
-/** stringData is a way to write data: it is never stored. */
-export const SECRET_STRATEGY: Strategy<Secret> = {
-  prepareForCreate: moveStringData,
-  prepareForUpdate: moveStringData,
-};
-
-function moveStringData(secret: Secret): void {
-  if (secret.stringData === undefined) return;
-  const encoded = Object.entries(secret.stringData).map(([key, text]) => [key, Buffer.from(text, "utf8").toString("base64")]);
-  secret.data = { ...secret.data, ...(Object.fromEntries(encoded) as Record<string, string>) };
-  delete secret.stringData;
-}
 
 export const REPLICATION_CONTROLLER_STRATEGY: Strategy<ReplicationController> = {
   hasGeneration: true,
