@@ -96,7 +96,7 @@ function question(group: string, kind: string, namespaced = false): ApiResource 
 }
 
 /** Resources of which nothing is stored: what is posted is answered. */
-export const QUESTIONS: readonly ApiResource[] = [
+const QUESTIONS: readonly ApiResource[] = [
   question("", "Binding", true),
   question("authentication.k8s.io", "SelfSubjectReview"),
   question("authentication.k8s.io", "TokenReview"),

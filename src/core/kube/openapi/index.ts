@@ -9,7 +9,7 @@ import { componentSchemas } from "./schemas.ts";
 export type GroupVersion = Pick<Resource, "group" | "version">;
 
 /** `api/v1`, `apis/apps/v1`. */
-export function groupVersionPath(groupVersion: GroupVersion): string {
+function groupVersionPath(groupVersion: GroupVersion): string {
   return groupVersion.group === "" ? `api/${groupVersion.version}` : `apis/${groupVersion.group}/${groupVersion.version}`;
 }
 

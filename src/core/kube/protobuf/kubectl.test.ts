@@ -10,8 +10,9 @@ import { decodeObject } from "../schema/decode.ts";
 import type { KubeObject } from "../types.ts";
 import { type DecodedProtobuf, decodeProtobuf, isProtobuf } from "./index.ts";
 
-const KUBECTL = "/usr/bin/kubectl";
-const missing: string | false = existsSync(KUBECTL) ? false : `${KUBECTL} is not installed`;
+/** The newest first: those before 1.32 send JSON. */
+const KUBECTL: string | undefined = ["/usr/lib/google-cloud-sdk/bin/kubectl.1.33", "/usr/bin/kubectl"].find((path) => existsSync(path));
+const missing: string | false = KUBECTL === undefined ? "no kubectl is installed" : false;
 
 interface Sent {
   readonly path: string;
@@ -42,7 +43,7 @@ after(() => {
 async function kubectl(...args: readonly string[]): Promise<string> {
   const { port } = server.address() as AddressInfo;
   const options = { env: { HOME: "/nonexistent", KUBECONFIG: "/dev/null" } };
-  const { stdout } = await promisify(execFile)(KUBECTL, ["--server", `http://127.0.0.1:${port}`, ...args], options);
+  const { stdout } = await promisify(execFile)(KUBECTL ?? "kubectl", ["--server", `http://127.0.0.1:${port}`, ...args], options);
   return stdout;
 }
 

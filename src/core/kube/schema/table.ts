@@ -100,7 +100,7 @@ function factsOf(type: string, field: string, token: string): Partial<FieldSchem
 }
 
 /** `discovery.k8s.io` + `v1` → `discovery.v1`. */
-export function packageOf(group: string, version: string): string {
+function packageOf(group: string, version: string): string {
   return `${group === "" ? "core" : group.split(".")[0]}.${version}`;
 }
 

@@ -36,7 +36,7 @@ export function validateEnv(problems: Problems, path: string, { env = [], envFro
   }
 }
 
-export function validateName(problems: Problems, path: string, name: string | undefined): void {
+function validateName(problems: Problems, path: string, name: string | undefined): void {
   if (!name) problems.required(path);
   else problems.invalidEach(path, name, isDns1123Subdomain(name));
 }

@@ -175,7 +175,7 @@ export function isPathSegment(value: string): string[] {
 }
 
 export const NOT_AN_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-export const NOT_A_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+const NOT_A_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 export function isIp(value: string): string[] {
   return tryParseAddr(value) === undefined ? [NOT_AN_IP] : [];

@@ -7,7 +7,7 @@ import type { Problems } from "./problems.ts";
 import { validateVolumes } from "./volumes.ts";
 
 const MAX_INT32 = 2 ** 31 - 1;
-export const MAX_ID: number = MAX_INT32;
+const MAX_ID = MAX_INT32;
 
 export function validatePod(problems: Problems, pod: Pod, old: Pod | undefined): void {
   const { spec } = pod;
