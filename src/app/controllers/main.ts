@@ -58,7 +58,7 @@ async function main(): Promise<void> {
   const context: ControllerContext = { client, informers, clock: systemClock, logger, signal, recorder };
   const { pods, nodes } = informers;
   const scheduler = { client, pods, nodes, recorder: recorder("default-scheduler"), clock: systemClock, logger, signal };
-  await Promise.all([startControllers(context, { pools }), startScheduler(scheduler)]);
+  await Promise.all([startControllers(context, { pools, rootCa: config.ca }), startScheduler(scheduler)]);
   logger.info("working", { clusterCidr: flags["cluster-cidr"] });
   if (process.env["FAIRLEAD_READY_FD"] !== undefined) writeSync(Number(process.env["FAIRLEAD_READY_FD"]), "READY\n");
 }

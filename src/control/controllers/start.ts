@@ -1,13 +1,22 @@
 import type { ControllerContext } from "./context.ts";
 import { startDeployments } from "./deployment/reconcile.ts";
+import { startEndpoints } from "./endpoints/reconcile.ts";
 import { startEndpointSlices } from "./endpointslice/reconcile.ts";
+import { startGarbageCollector } from "./garbage/reconcile.ts";
+import { startNamespaces } from "./namespace/reconcile.ts";
 import type { Pool } from "./node-ipam/compute.ts";
 import { startNodeIpam } from "./node-ipam/reconcile.ts";
+import { startTaintEviction } from "./node-lifecycle/eviction.ts";
+import { startNodeLifecycle } from "./node-lifecycle/reconcile.ts";
+import { startPodGc } from "./pod-gc/reconcile.ts";
 import { startReplicaSets } from "./replicaset/reconcile.ts";
+import { startServiceAccounts } from "./service-account/reconcile.ts";
 
 export interface ControllersOptions {
   /** The cluster's Pod CIDRs; empty where someone else gives nodes theirs. */
   readonly pools: readonly Pool[];
+  /** PEM, for the ConfigMap `kube-root-ca.crt` of every namespace. */
+  readonly rootCa?: string | undefined;
 }
 
 /** Resolves once every controller knows what is there. They end with the context's signal. */
@@ -17,5 +26,12 @@ export async function startControllers(context: ControllerContext, options: Cont
     startDeployments(context),
     startReplicaSets(context),
     startEndpointSlices(context),
+    startEndpoints(context),
+    startServiceAccounts(context, options.rootCa),
+    startNodeLifecycle(context),
+    startTaintEviction(context),
+    startNamespaces(context),
+    startGarbageCollector(context),
+    startPodGc(context),
   ]);
 }
