@@ -131,6 +131,11 @@ test("numbers or strings, null in lists, and lists that stay empty", () => {
   );
 });
 
+test("a Scale to nothing keeps its 0", () => {
+  const scale = { apiVersion: "autoscaling/v1", kind: "Scale", metadata: { name: "web" }, spec: { replicas: 0 } };
+  assert.deepEqual(decodeObject({ group: "autoscaling", version: "v1", kind: "Scale" }, scale).object, scale);
+});
+
 test("a key of a user's map never reaches a prototype", () => {
   const value: unknown = JSON.parse('{"metadata":{"labels":{"__proto__":"x","constructor":"y"},"__proto__":{"name":"evil"}}}');
   const { object, unknown } = decodeObject(PODS, value, "Warn");

@@ -52,7 +52,9 @@ const ATOMIC: ReadonlySet<string> = new Set(
 /** The one place where an atomic type is not: a volume's binding is written in two steps. */
 const GRANULAR = "core.v1.PersistentVolumeSpec.claimRef";
 
-/** Scalars that are pointers; in the types after `*`, all of them are. */
+/**
+ * Scalars that are pointers; in the types after `*`, all of them are. ScaleSpec.replicas is none, but what reads a Scale must see the 0.
+ */
 const POINTERS = `
 apps.v1.DaemonSetSpec revisionHistoryLimit
 apps.v1.DaemonSetStatus collisionCount
@@ -64,6 +66,7 @@ apps.v1.RollingUpdateStatefulSetStrategy partition
 apps.v1.StatefulSetSpec replicas revisionHistoryLimit
 apps.v1.StatefulSetStatus collisionCount
 authentication.v1.TokenRequestSpec expirationSeconds
+autoscaling.v1.ScaleSpec replicas
 batch.v1.CronJobSpec failedJobsHistoryLimit startingDeadlineSeconds successfulJobsHistoryLimit suspend timeZone
 batch.v1.JobSpec *
 batch.v1.JobStatus failedIndexes ready terminating
@@ -91,6 +94,7 @@ core.v1.EphemeralContainer restartPolicy
 core.v1.FCVolumeSource lun
 core.v1.FileKeySelector optional
 core.v1.GRPCAction service
+core.v1.GlusterfsPersistentVolumeSource endpointsNamespace
 core.v1.HostPathVolumeSource type
 core.v1.ISCSIPersistentVolumeSource initiatorName
 core.v1.ISCSIVolumeSource initiatorName
