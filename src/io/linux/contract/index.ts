@@ -3,7 +3,7 @@ import { bridgeContract, linkChangeContract, linkContract, linkKindContract, mor
 import { fdbContract, neighContract } from "./neighs.ts";
 import { netnsContract } from "./netns.ts";
 import type { Network } from "./network.ts";
-import { lookupContract, routeContract, routeRefusalContract, routeReplaceContract } from "./routes.ts";
+import { lookupContract, routeBatchAndRuleContract, routeContract, routeRefusalContract, routeReplaceContract } from "./routes.ts";
 import { watchContract } from "./watch.ts";
 
 /** Defines the tests of everything that kernel and fake share. */
@@ -20,6 +20,7 @@ export function networkContract(network: Network): void {
     routeReplaceContract,
     routeRefusalContract,
     lookupContract,
+    routeBatchAndRuleContract,
     neighContract,
     fdbContract,
     watchContract,

@@ -157,7 +157,9 @@ export function lookupContract(network: Network): void {
     assert.equal(via("10.1.7.1"), "10.1.7.1/32 via 10.0.0.9 dev v0 src 10.0.0.1");
     assert.equal(via("10.1.0.1"), "10.1.0.1/32 via 10.0.0.2 dev v0 src 10.0.0.1");
   });
+}
 
+export function routeBatchAndRuleContract(network: Network): void {
   worldTest(network, "many routes at once: all that can be set are, then the first refusal is told", ({ route }) => {
     addVeth(route, "10.0.0.1/24");
     const routes = Array.from({ length: 1000 }, (_, i) => ({
