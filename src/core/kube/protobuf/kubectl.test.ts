@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
@@ -22,16 +22,19 @@ interface Sent {
 const sent: Sent[] = [];
 let server: Server;
 
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  const body = Buffer.concat(chunks);
+  const isRead = request.method === "GET";
+  if (!isRead) sent.push({ path: (request.url ?? "").split("?")[0] ?? "", body });
+  const made = isProtobuf(body) ? { ...decodeProtobuf(body).object, status: { token: "t", allowed: true } } : {};
+  response.writeHead(isRead ? 404 : 201, { "content-type": "application/json" });
+  response.end(JSON.stringify(isRead ? { kind: "Status", apiVersion: "v1", code: 404 } : made));
+}
+
 before(async () => {
-  server = createServer(async (request, response) => {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const body = Buffer.concat(chunks);
-    if (request.method !== "GET") sent.push({ path: (request.url ?? "").split("?")[0] ?? "", body });
-    response.writeHead(request.method === "GET" ? 404 : 201, { "content-type": "application/json" });
-    const answer = isProtobuf(body) ? { ...decodeProtobuf(body).object, status: { token: "t", allowed: true } } : {};
-    response.end(JSON.stringify(request.method === "GET" ? { kind: "Status", apiVersion: "v1", code: 404 } : answer));
-  });
+  server = createServer((request, response) => void answer(request, response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
 });
 
