@@ -3,7 +3,8 @@
 // zero bytes are the empty gnostic `openapi.v2.Document`.
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-const PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+// Clients ask for "…spec.v2@v1.0+protobuf", which Go's own parser of media types does not take as an answer.
+const PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const EMPTY = { swagger: "2.0", info: { title: "Kubernetes", version: "v1.33.0" }, paths: {}, definitions: {} };
 
 export function answerOpenApiV2(req: IncomingMessage, res: ServerResponse): void {
