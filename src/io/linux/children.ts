@@ -42,7 +42,7 @@ function peekEnded(): Orphan | undefined {
   return { pid, status: exited ? value : 128 + value, signal: exited ? undefined : value };
 }
 
-/** Collects orphans as they end (SIGCHLD), until closed. `knownPids` is asked again each time. */
+/** Collects orphans as they end (SIGCHLD), until closed. `knownPids` is asked again each time. Does not keep the process alive. */
 export function watchOrphans(knownPids: () => ReadonlySet<number>, onEnd: (orphan: Orphan) => void): { close(): void } {
   let open = true;
   const collect = (): void => {

@@ -26,8 +26,28 @@ function here(): Place {
   if (top !== undefined) return top;
   startThreads();
   const fd = openSync(THREAD_NS, "r");
+  try {
+    checkReturn(fd, { flag: CLONE_NEWNET, kind: "network" });
+  } catch (err) {
+    closeSync(fd);
+    throw err;
+  }
   home = { fd, inode: inodeOf(fd) };
   return home;
+}
+
+/**
+ * Enters the namespace where the thread is already, which asks for the same rights as coming back to it later. It lacks them where a
+ * user namespace was made without namespaces of the other kinds.
+ */
+export function checkReturn(fd: number, { flag, kind }: { flag: number; kind: string }): void {
+  try {
+    setns(fd, flag);
+  } catch (err) {
+    if (!isErrno(err, "EPERM")) throw err;
+    const detail = `this process could not come back to it; start it as root in a ${kind} namespace of its own (unshare(1))`;
+    throw new KernelError({ op: `leave the ${kind} namespace`, errno: errnoNumber("EPERM"), detail });
+  }
 }
 
 let threadsStarted = false;

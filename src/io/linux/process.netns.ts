@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readlinkSync } from "node:fs";
 import { after, test } from "node:test";
+import { whyNotAway } from "./contract/namespaces.ts";
 import { netns, type Orphan, spawnIn, watchOrphans, watchProcessEnd } from "./index.ts";
 
 const KINDS = ["net", "ipc", "uts", "pid_for_children", "cgroup"] as const;
@@ -31,7 +32,9 @@ async function outputOf(child: ChildProcess): Promise<string> {
   return out.trim();
 }
 
-test("a child in new namespaces of all kinds, and a second one that joins them", async () => {
+test("a child in new namespaces of all kinds, and a second one that joins them", async (t) => {
+  const reason = whyNotAway(["ipc", "uts", "pid"]);
+  if (reason !== undefined) return t.skip(reason);
   const before = ownNamespaces();
   // `cat` ends with its standard input.
   const first = start("cat", [], { unshare: ["net", "ipc", "uts", "pid"] });
@@ -56,8 +59,8 @@ test("a child in new namespaces of all kinds, and a second one that joins them",
 test("a child in a network namespace; the thread is back also after a failure", () => {
   const before = ownNamespaces();
   using ns = netns.createAnonymous();
-  assert.throws(() => spawnIn("cat", [], { netns: ns, join: { pid: 999_999_999, kinds: ["uts"] } }), /ENOENT/);
-  assert.throws(() => spawnIn("", [], { netns: ns, unshare: ["uts"] }));
+  assert.throws(() => spawnIn("cat", [], { netns: ns, join: { pid: 999_999_999, kinds: ["uts"] } }), /ENOENT|EPERM/);
+  assert.throws(() => spawnIn("", [], { netns: ns }));
   assert.deepEqual(ownNamespaces(), before);
 });
 
@@ -78,6 +81,7 @@ test("orphans are collected, libuv's own children are not", async () => {
     setSubreaper();
     const own = new Set();
     const orphans = [];
+    const alive = setInterval(() => {}, 1000);
     const done = Promise.withResolvers();
     const watch = watchOrphans(() => own, (orphan) => { orphans.push(orphan); if (orphans.length === 2) done.resolve(); });
     const child = spawn("sh", ["-c", "(sh -c 'exit 7' & sh -c 'kill -9 $$' &); exec sh -c 'exit 3'"], { stdio: "ignore" });
@@ -86,6 +90,7 @@ test("orphans are collected, libuv's own children are not", async () => {
     await done.promise;
     const code = await exit;
     watch.close();
+    clearInterval(alive);
     console.log(JSON.stringify({ code, orphans: orphans.map((o) => [o.status, o.signal ?? null]).sort() }));
   `;
   const child = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["ignore", "pipe", "inherit"] });

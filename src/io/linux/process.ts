@@ -3,7 +3,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { setns, unshare } from "./ffi.ts";
-import { netns, startThreads } from "./netns.ts";
+import { checkReturn, netns, startThreads } from "./netns.ts";
 import type { NetNs } from "./types.ts";
 import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWUTS } from "./uapi/sched.ts";
 
@@ -88,6 +88,7 @@ function awayFrom<R>(kinds: readonly OtherKind[], enter: () => void, fn: () => R
   const saved: { kind: OtherKind; fd: number }[] = [];
   try {
     for (const kind of kinds) saved.push({ kind, fd: openSync(`/proc/thread-self/ns/${KINDS[kind].file}`, "r") });
+    for (const { kind, fd } of saved) checkReturn(fd, { flag: KINDS[kind].flag, kind });
     try {
       enter();
       return fn();
