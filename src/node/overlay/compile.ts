@@ -64,7 +64,7 @@ function compileVxlan(local: LocalNode, peers: readonly PeerNode[]): Compiled {
   for (const peer of valid) {
     const { vtepMac } = peer;
     // A peer whose agent has not made its device yet publishes no MAC; there is nobody to send to.
-    if (vtepMac === undefined) continue;
+    if (vtepMac === undefined || peer.addrs.length === 0) continue;
     const dst = peer.addrs.find((addr) => addr.family === own.family);
     const other = macs.get(formatMac(vtepMac));
     if (dst === undefined) problems.push(noUnderlay(peer, own.family));
@@ -88,6 +88,8 @@ function compileHostGw(local: LocalNode, peers: readonly PeerNode[]): Compiled {
   const { valid, problems } = withoutOverlaps(local, peers);
   const routes: Route[] = [];
   for (const peer of valid) {
+    // A Node that has not been reported on yet.
+    if (peer.addrs.length === 0) continue;
     for (const podCidr of peer.podCidrs) {
       const { family } = podCidr.addr;
       const via = peer.addrs.find((addr) => addr.family === family);
