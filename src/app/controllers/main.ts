@@ -21,6 +21,7 @@ const { values: flags } = parseArgs({
 });
 
 const logger = createLogger("controllers");
+const CLEANUP_DELAY_MS = 2000;
 
 function list(text: string): string[] {
   return text.split(",").filter((part) => part !== "");
@@ -58,7 +59,7 @@ async function main(): Promise<void> {
   const context: ControllerContext = { client, informers, clock: systemClock, logger, signal, recorder };
   const { pods, nodes } = informers;
   const scheduler = { client, pods, nodes, recorder: recorder("default-scheduler"), clock: systemClock, logger, signal };
-  await Promise.all([startControllers(context, { pools, rootCa: config.ca }), startScheduler(scheduler)]);
+  await Promise.all([startControllers(context, { pools, rootCa: config.ca, cleanupDelayMs: CLEANUP_DELAY_MS }), startScheduler(scheduler)]);
   logger.info("working", { clusterCidr: flags["cluster-cidr"] });
   if (process.env["FAIRLEAD_READY_FD"] !== undefined) writeSync(Number(process.env["FAIRLEAD_READY_FD"]), "READY\n");
 }

@@ -1,5 +1,5 @@
 // One copy of each resource for all controllers. Those that only need to know who owns what get metadata alone.
-import type { DaemonSet, Deployment, ReplicaSet } from "kubernetes-types/apps/v1";
+import type { Deployment, ReplicaSet } from "kubernetes-types/apps/v1";
 import type { Lease } from "kubernetes-types/coordination/v1";
 import type { ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
@@ -8,7 +8,6 @@ import { type Client, createInformer, dropManagedFields, type Informer, type Inf
 import {
   CONFIG_MAPS,
   CORE_EVENTS,
-  DAEMON_SETS,
   DEPLOYMENTS,
   ENDPOINT_SLICES,
   ENDPOINTS,
@@ -33,15 +32,17 @@ export interface Informers {
   readonly namespaces: Informer<Namespace>;
   readonly deployments: Informer<Deployment>;
   readonly replicaSets: Informer<ReplicaSet>;
-  readonly daemonSets: Informer<DaemonSet>;
   readonly endpointSlices: Informer<EndpointSlice>;
   readonly endpoints: Informer<Endpoints>;
   readonly serviceAccounts: Informer<ServiceAccount>;
   /** Only the ones named `kube-root-ca.crt`. */
   readonly rootCas: Informer<ConfigMap>;
   readonly leases: Informer<Lease>;
-  /** Every resource that can own or be owned; for the kinds above it is the same copy. */
-  readonly all: readonly ResourceInformer[];
+  /**
+   * Every resource that can own or be owned; for the kinds above it is the same copy. The others are followed from the first call on:
+   * each is a connection, and nobody needs them while the cluster starts.
+   */
+  all(): readonly ResourceInformer[];
 }
 
 export interface ResourceInformer {
@@ -61,7 +62,6 @@ export function createInformers(client: Client, options: { readonly logger: Logg
     namespaces: start(NAMESPACES),
     deployments: start(DEPLOYMENTS),
     replicaSets: start(REPLICA_SETS),
-    daemonSets: start(DAEMON_SETS),
     endpointSlices: start(ENDPOINT_SLICES),
     endpoints: start(ENDPOINTS),
     serviceAccounts: start(SERVICE_ACCOUNTS),
@@ -74,18 +74,23 @@ export function createInformers(client: Client, options: { readonly logger: Logg
     [NAMESPACES, full.namespaces],
     [DEPLOYMENTS, full.deployments],
     [REPLICA_SETS, full.replicaSets],
-    [DAEMON_SETS, full.daemonSets],
     [ENDPOINT_SLICES, full.endpointSlices],
     [ENDPOINTS, full.endpoints],
     [SERVICE_ACCOUNTS, full.serviceAccounts],
     [LEASES, full.leases],
   ]);
-  // Events are many, own nothing and expire by themselves.
-  const all = RESOURCES.filter((resource) => resource !== CORE_EVENTS && resource !== EVENTS).map((resource) => ({
-    resource,
-    informer: known.get(resource) ?? start<KubeObject>(resource, { transform: keepMetadata }),
-  }));
-  return { ...full, rootCas: start(CONFIG_MAPS, { fieldSelector: `metadata.name=${ROOT_CA_NAME}` }), all };
+  let all: readonly ResourceInformer[] | undefined;
+  const startAll = (): readonly ResourceInformer[] =>
+    // Events are many, own nothing and expire by themselves.
+    RESOURCES.filter((resource) => resource !== CORE_EVENTS && resource !== EVENTS).map((resource) => ({
+      resource,
+      informer: known.get(resource) ?? start<KubeObject>(resource, { transform: keepMetadata }),
+    }));
+  return {
+    ...full,
+    rootCas: start(CONFIG_MAPS, { fieldSelector: `metadata.name=${ROOT_CA_NAME}` }),
+    all: () => (all ??= startAll()),
+  };
 }
 
 /** What the garbage collector and the namespace controller look at. */

@@ -1,3 +1,4 @@
+import { errorMessage } from "#base";
 import type { ControllerContext } from "./context.ts";
 import { startDeployments } from "./deployment/reconcile.ts";
 import { startEndpoints } from "./endpoints/reconcile.ts";
@@ -17,9 +18,11 @@ export interface ControllersOptions {
   readonly pools: readonly Pool[];
   /** PEM, for the ConfigMap `kube-root-ca.crt` of every namespace. */
   readonly rootCa?: string | undefined;
+  /** How long those wait that only clean up: in a cluster's first moments, every other process is starting (0 unless told). */
+  readonly cleanupDelayMs?: number | undefined;
 }
 
-/** Resolves once every controller knows what is there. They end with the context's signal. */
+/** Resolves once every controller but those that clean up knows what is there. They end with the context's signal. */
 export async function startControllers(context: ControllerContext, options: ControllersOptions): Promise<void> {
   await Promise.all([
     ...(options.pools.length === 0 ? [] : [startNodeIpam(context, options.pools)]),
@@ -30,8 +33,14 @@ export async function startControllers(context: ControllerContext, options: Cont
     startServiceAccounts(context, options.rootCa),
     startNodeLifecycle(context),
     startTaintEviction(context),
-    startNamespaces(context),
-    startGarbageCollector(context),
-    startPodGc(context),
   ]);
+  startCleanup(context, options.cleanupDelayMs ?? 0).catch((err: unknown) => {
+    context.logger.error("cannot start to clean up", { err: errorMessage(err) });
+  });
+}
+
+async function startCleanup(context: ControllerContext, delayMs: number): Promise<void> {
+  await context.clock.sleep(delayMs, context.signal);
+  if (context.signal.aborted) return;
+  await Promise.all([startNamespaces(context), startGarbageCollector(context), startPodGc(context)]);
 }

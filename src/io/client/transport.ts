@@ -35,7 +35,7 @@ export interface Transport {
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const REFUSED_PAUSE_MS = 20;
-const MAX_CALLS = 32;
+const MAX_CALLS = 6;
 
 export function createTransport(config: ClientConfig): Transport {
   const pool = connectionPool(config);

@@ -8,7 +8,7 @@ import { formatId, type ObjectId, OwnerGraph } from "./graph.ts";
 
 /** Deletes what has no owner left, and carries out foreground and orphaning deletions. */
 export async function startGarbageCollector(context: ControllerContext): Promise<void> {
-  const { all } = context.informers;
+  const all = context.informers.all();
   await whenSynced(all.map(({ informer }) => informer));
   const collector = new GarbageCollector(context);
   for (const { resource, informer } of all) informer.subscribe((change) => collector.changed(resource, change));
@@ -21,7 +21,7 @@ class GarbageCollector {
 
   constructor(context: ControllerContext) {
     this.#context = context;
-    this.#graph = new OwnerGraph(context.informers.all);
+    this.#graph = new OwnerGraph(context.informers.all());
     this.#queue = startQueue(context, { name: "garbage", run: (text) => this.#sync(text), concurrency: 16 });
   }
 

@@ -8,8 +8,8 @@ import { computeConditions, FINALIZER, type Remaining } from "./compute.ts";
 
 /** Empties namespaces that are being deleted, pods first (KEP-5080), and lets them go when nothing is left. */
 export async function startNamespaces(context: ControllerContext): Promise<void> {
-  const { namespaces, all } = context.informers;
-  const contents = all.filter(({ resource }) => resource.namespaced);
+  const { namespaces } = context.informers;
+  const contents = context.informers.all().filter(({ resource }) => resource.namespaced);
   await whenSynced([namespaces, ...contents.map(({ informer }) => informer)]);
   const deletion = new NamespaceDeletion(context, contents);
   const queue = startQueue(context, { name: "namespace", run: (name) => deletion.sync(name), concurrency: 4 });
@@ -71,10 +71,12 @@ class NamespaceDeletion {
   async #listAll(namespace: string): Promise<{ resource: Resource; objects: Stored[] }[]> {
     const { client } = this.#context;
     const resources = [...this.#contents.map(({ resource }) => resource), CORE_EVENTS];
-    const lists = await Promise.all(
-      resources.map(async (resource: Resource<KubeObject>) => ({ resource, objects: (await client.list(resource, { namespace })).items })),
-    );
-    return lists.filter(({ objects }) => objects.length > 0);
+    const found: { resource: Resource; objects: Stored[] }[] = [];
+    for (const resource of resources) {
+      const { items } = await client.list<KubeObject>(resource, { namespace });
+      if (items.length > 0) found.push({ resource, objects: items });
+    }
+    return found;
   }
 
   async #report(
