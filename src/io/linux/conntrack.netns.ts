@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { addrPlus, parseAddr } from "#ip";
 import { beginConntrack, writeTuple } from "./conntrack.ts";
+import { conntrackContract } from "./contract/conntrack.ts";
 import { netns, openConntrack, type Tuple } from "./index.ts";
 import { MessageWriter, NetlinkSocket } from "./netlink/index.ts";
 import { NETLINK_NETFILTER, NLM_F_CREATE, NLM_F_EXCL } from "./uapi/netlink.ts";
@@ -35,29 +36,7 @@ function insert(tuples: readonly Tuple[]): void {
   }
 }
 
-for (const [src, dst] of [
-  ["10.0.0.1", "10.96.0.10"],
-  ["fd00::1", "fd00:10:96::a"],
-] as const) {
-  test(`entries are listed and deleted: ${src}`, () => {
-    const family = src.includes(":") ? 6 : 4;
-    const tuple: Tuple = { src: parseAddr(src), dst: parseAddr(dst), protocol: UDP, srcPort: 40_000, dstPort: 53 };
-    insert([tuple, { ...tuple, srcPort: 40_001 }]);
-    const entries = conntrack.list(family);
-    assert.equal(entries.length, 2);
-    const entry = entries.find((e) => e.original.srcPort === 40_000);
-    assert.ok(entry !== undefined);
-    assert.deepEqual(entry.original, tuple);
-    assert.deepEqual(entry.reply.src, tuple.dst);
-    assert.ok(entry.timeoutSeconds >= 295 && entry.timeoutSeconds <= 300, `${entry.timeoutSeconds}`);
-    assert.equal(conntrack.list(family === 4 ? 6 : 4).length, 0, "the other family has none");
-    assert.equal(conntrack.del({ ...entry, id: entry.id ^ 1 }), false, "another identifier is another flow");
-    assert.equal(conntrack.del(entry), true);
-    assert.equal(conntrack.del(entry), false);
-    assert.equal(conntrack.delMany(entries), 1);
-    assert.equal(conntrack.list(family).length, 0);
-  });
-}
+conntrackContract({ conntrack, insert });
 
 test("50,000 entries", (t) => {
   const base = parseAddr("10.1.0.0");

@@ -199,7 +199,13 @@ export class NetlinkSocket {
     return { items, disturbed };
   }
 
+  /** The number of a closed descriptor may be another file's by now. */
+  #checkOpen(): void {
+    if (!this.#open) throw new KernelError({ op: "use a netlink socket", errno: 9, detail: "it was closed" });
+  }
+
   #sendto(writer: MessageWriter): void {
+    this.#checkOpen();
     if (writer.byteLength > this.maxSendBytes) {
       const detail = `${writer.byteLength} bytes are more than the ${this.maxSendBytes} that one send takes here (net.core.wmem_max)`;
       throw new KernelError({ op: `send ${writer.messages} netlink messages`, errno: 90, detail });
@@ -209,6 +215,7 @@ export class NetlinkSocket {
 
   /** Receives until there is nothing left; true when messages were lost. */
   #drain(onMessage: (message: NetlinkMessage) => void): boolean {
+    this.#checkOpen();
     const buf = spare ?? Buffer.allocUnsafeSlow(RECEIVE_BYTES);
     spare = undefined;
     let overrun = false;
