@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseAddr, parseMac, parsePrefix } from "#ip";
+import fc from "fast-check";
+import { addrPlus, maskPrefix, type Prefix, parseAddr, parseMac, parsePrefix, prefixOverlaps } from "#ip";
+import { Claims } from "./claims.ts";
 import { hostGw, vxlan } from "./compile.ts";
 import { formatOverlay } from "./format.ts";
 import type { LocalNode, OverlayBackend, PeerNode } from "./types.ts";
@@ -92,6 +94,30 @@ test("host-gw: a peer behind a router is refused with what to do, in each family
     "PeerNotOnLink: Node node-2 (172.19.0.12) is not on-link at eth0 (172.18.0.0/16, fd00:18::/64), so host-gw cannot reach its pods; " +
       "put the nodes into one subnet or choose the overlay vxlan",
   ]);
+});
+
+test("overlaps are found as comparing all with all finds them", () => {
+  const block = fc
+    .record({ bits: fc.integer({ min: 20, max: 28 }), n: fc.nat(0xffff) })
+    .map(({ bits, n }) => maskPrefix({ addr: addrPlus(parseAddr("10.244.0.0"), n), bits }));
+  fc.assert(
+    fc.property(fc.array(block, { maxLength: 40 }), (blocks) => {
+      const claims = new Claims(blocks.map(({ bits }) => bits));
+      const taken: Prefix[] = [];
+      for (const podCidr of blocks) {
+        const other = claims.overlapping(podCidr);
+        assert.equal(
+          other !== undefined,
+          taken.some((one) => prefixOverlaps(one, podCidr)),
+        );
+        if (other !== undefined) assert.ok(prefixOverlaps(other.podCidr, podCidr));
+        else {
+          taken.push(podCidr);
+          claims.add({ podCidr, node: "n" });
+        }
+      }
+    }),
+  );
 });
 
 test("of two nodes that claim the same addresses the earlier one keeps them, and nobody takes the local node's", () => {

@@ -12,9 +12,9 @@ import {
   nthAddr,
   type Prefix,
   prefixContains,
-  prefixOverlaps,
 } from "#ip";
 import type { Fdb, LinkAddr, Neigh, NextHop, Route } from "#linux";
+import { type Claim, Claims } from "./claims.ts";
 import { ROUTE_PROTOCOL, VNI, VXLAN_LINK, VXLAN_PORT } from "./names.ts";
 import type { Compiled, LocalNode, OverlayBackend, OverlayProblem, PeerNode } from "./types.ts";
 
@@ -105,13 +105,14 @@ const EMPTY = { links: [], addrs: [], routes: [], neighs: [], fdb: [] } as const
 
 /** Of two nodes that claim the same addresses the one that comes first in `peers` has them; the local node always keeps its own. */
 function withoutOverlaps(local: LocalNode, peers: readonly PeerNode[]): { valid: PeerNode[]; problems: OverlayProblem[] } {
-  const taken = local.podCidrs.map((podCidr) => ({ podCidr, node: local.name }));
+  const claims = new Claims([local, ...peers].flatMap((node) => node.podCidrs.map((podCidr) => podCidr.bits)));
+  for (const podCidr of local.podCidrs) claims.add({ podCidr, node: local.name });
   const problems: OverlayProblem[] = [];
   const valid = peers.map((peer) => {
     const podCidrs = peer.podCidrs.filter((podCidr) => {
-      const other = taken.find((one) => prefixOverlaps(one.podCidr, podCidr));
+      const other = claims.overlapping(podCidr);
       if (other !== undefined) problems.push(overlapping(peer, podCidr, other));
-      else taken.push({ podCidr, node: peer.name });
+      else claims.add({ podCidr, node: peer.name });
       return other === undefined;
     });
     return { ...peer, podCidrs };
@@ -141,7 +142,7 @@ function host(addr: Addr): Prefix {
   return { addr, bits: addrBits(addr.family) };
 }
 
-function overlapping(peer: PeerNode, podCidr: Prefix, other: { podCidr: Prefix; node: string }): OverlayProblem {
+function overlapping(peer: PeerNode, podCidr: Prefix, other: Claim): OverlayProblem {
   const message = `Pod CIDR ${formatPrefix(podCidr)} of node ${peer.name} overlaps ${formatPrefix(other.podCidr)} of node ${other.node}, which keeps it`;
   return { node: peer.name, reason: "OverlappingPodCidr", message };
 }
