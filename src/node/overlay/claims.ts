@@ -28,7 +28,7 @@ export class Claims {
 
   add(claim: Claim): void {
     this.#exact.set(formatPrefix(claim.podCidr), claim);
-    for (const prefix of this.#shorter(claim.podCidr)) this.#inside.set(prefix, claim);
+    for (const prefix of this.#shorter(claim.podCidr)) if (!this.#inside.has(prefix)) this.#inside.set(prefix, claim);
   }
 
   #shorter(prefix: Prefix): string[] {
