@@ -97,7 +97,7 @@ function readProto(attrs: AttrReader, into: { protocol: number; srcPort: number;
   }
 }
 
-export function readConntrack(message: NetlinkMessage): ConntrackEntry {
+function readConntrack(message: NetlinkMessage): ConntrackEntry {
   let original: Tuple | undefined;
   let reply: Tuple | undefined;
   const entry = { id: 0, mark: 0, zone: 0, timeoutSeconds: 0, status: 0 };

@@ -14,7 +14,6 @@ const c: {
   readonly socket: C<[domain: number, type: number, protocol: number]>;
   readonly bind: C<[fd: number, addr: Uint8Array, length: number]>;
   readonly listen: C<[fd: number, backlog: number]>;
-  readonly getsockname: C<[fd: number, addr: Uint8Array, length: Uint32Array]>;
   readonly setsockopt: C<[fd: number, level: number, name: number, value: Uint8Array, length: number]>;
   readonly getsockopt: C<[fd: number, level: number, name: number, value: Uint8Array, length: Uint32Array]>;
   readonly sendto: C<[fd: number, data: Uint8Array, length: number, flags: number, addr: Uint8Array | null, addrLength: number]>;
@@ -42,7 +41,6 @@ const c: {
   socket: libc.func("int socket(int, int, int)"),
   bind: libc.func("int bind(int, void *, uint32_t)"),
   listen: libc.func("int listen(int, int)"),
-  getsockname: libc.func("int getsockname(int, void *, void *)"),
   setsockopt: libc.func("int setsockopt(int, int, int, void *, uint32_t)"),
   getsockopt: libc.func("int getsockopt(int, int, int, void *, void *)"),
   sendto: libc.func("long sendto(int, void *, size_t, int, void *, uint32_t)"),
@@ -85,21 +83,9 @@ export function listen(fd: number, backlog: number, op = "listen on a socket"): 
   check(c.listen(fd, backlog), op);
 }
 
-/** The address that the socket is bound to, as a struct sockaddr. */
-export function getsockname(fd: number): Uint8Array {
-  const addr = new Uint8Array(128);
-  const length = Uint32Array.of(addr.length);
-  check(c.getsockname(fd, addr, length), "read the address of a socket");
-  return addr.subarray(0, length[0]);
-}
-
 export function setsockoptInt(fd: number, level: number, name: number, value: number): void {
   const bytes = new Uint8Array(Int32Array.of(value).buffer);
   check(c.setsockopt(fd, level, name, bytes, 4), `set socket option ${level}/${name} to ${value}`, { level, name, value });
-}
-
-export function setsockopt(fd: number, level: number, name: number, value: Uint8Array): void {
-  check(c.setsockopt(fd, level, name, value, value.length), `set socket option ${level}/${name}`, { level, name });
 }
 
 export function getsockoptInt(fd: number, level: number, name: number): number {

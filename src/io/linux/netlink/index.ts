@@ -1,4 +1,4 @@
 /** Netlink: messages built and read in place, and the socket they go through. */
 export { AttrReader, NetlinkMessage, splitMessages } from "./reader.ts";
-export { type NetlinkOptions, NetlinkSocket, type Outcome, type Refusal, refusalError } from "./socket.ts";
+export { NetlinkSocket, type Refusal, refusalError } from "./socket.ts";
 export { MessageWriter } from "./writer.ts";

@@ -32,12 +32,12 @@ import { readBridgePort, readVxlan, writeBridgePort, writeLinkKind } from "./lin
 import { addTun } from "./tun.ts";
 
 /** sizeof(struct ifinfomsg) */
-export const IFINFOMSG_BYTES = 16;
+const IFINFOMSG_BYTES = 16;
 
 /** RFC 2863 §6, ifOperStatus. */
 const OPER_STATES = ["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"] as const;
 
-export function beginLink(w: MessageWriter, type: number, flags: number, index = 0): MessageWriter {
+function beginLink(w: MessageWriter, type: number, flags: number, index = 0): MessageWriter {
   w.begin(type, flags);
   return w.putU32(0).putU32(index).putU32(0).putU32(0);
 }

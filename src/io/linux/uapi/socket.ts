@@ -18,7 +18,6 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
-export const SO_TIMESTAMPNS_NEW = 64;
 
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
