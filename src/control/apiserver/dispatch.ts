@@ -19,7 +19,7 @@ import { handleTokenRequest } from "./handlers/token.ts";
 import { handleWatch } from "./handlers/watch.ts";
 import { handleCreate, handleUpdate } from "./handlers/write.ts";
 import { type Call, isWatch, type ObjectCall, type ResourceCall } from "./http/call.ts";
-import { sendError, sendText, sendVersion, toStatusError } from "./http/respond.ts";
+import { sendError, sendObject, sendText, sendVersion, toStatusError } from "./http/respond.ts";
 import { parseResourcePath, type ResourcePath, verbOf } from "./http/route.ts";
 import type { Registry } from "./registry/types.ts";
 import { badRequest, methodNotSupported, notFound, type StatusError } from "./status.ts";
@@ -48,6 +48,8 @@ export class Dispatcher {
 
   async request(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const warnings: string[] = [];
+    // A client that goes away in the middle of its answer is no event; without a listener it would end the process.
+    res.on("error", () => res.destroy());
     try {
       await this.#answer(req, res, warnings);
     } catch (err) {
@@ -84,6 +86,7 @@ export class Dispatcher {
     const user = authenticator.authenticate(req);
     const call: Call = { req, res, pathname, query, user, registry, warnings };
     if (documents.discovery(req, res, pathname)) return;
+    if (pathname === "/") return sendObject(call, 200, rootPaths(catalog));
     if (pathname === "/openapi/v2") return answerOpenApiV2(req, res);
     if (pathname.startsWith("/openapi/v3")) return documents.openApi(req, res, pathname);
     if (pathname === "/openid/v1/jwks") return sendText(res, 200, JSON.stringify(serviceAccounts.keySet()));
@@ -171,6 +174,13 @@ function connectionOf(path: ResourcePath): PodConnection | undefined {
   if (plural !== "pods" || namespace === undefined || name === undefined) return undefined;
   if (subresource !== "exec" && subresource !== "attach" && subresource !== "portforward") return undefined;
   return { namespace, name, subresource };
+}
+
+/** What `kubectl get --raw /` shows. */
+function rootPaths(catalog: Catalog): object {
+  const groups = catalog.groupVersions().filter(({ group }) => group !== "");
+  const below = groups.flatMap(({ group, version }) => [`/apis/${group}`, `/apis/${group}/${version}`]);
+  return { paths: ["/api", "/api/v1", "/apis", ...below, "/healthz", "/livez", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"] };
 }
 
 function parseUrl(req: IncomingMessage): URL {

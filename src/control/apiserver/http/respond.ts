@@ -90,7 +90,7 @@ export function toStatusError(err: unknown, logger: Logger): StatusError {
 }
 
 export function sendError(res: ServerResponse, err: StatusError, warnings: readonly string[] = []): void {
-  if (res.headersSent) {
+  if (res.headersSent || res.destroyed) {
     res.destroy();
     return;
   }

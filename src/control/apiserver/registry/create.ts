@@ -17,13 +17,15 @@ export async function createObject(registry: Registry, served: Served, object: A
   const { metadata } = object;
   if ((metadata.resourceVersion ?? "") !== "") throw badRequest("resourceVersion should not be set on objects to be created");
   const base = metadata.generateName ?? "";
-  const generated = ((metadata.name as string | undefined) ?? "") === "" && base !== "";
+  const isNamed = ((metadata.name as string | undefined) ?? "") !== "" || base === "";
+  if (isNamed) return write.run(() => tryCreate(registry, served, object, write));
   for (let attempt = 0; ; attempt++) {
-    if (generated) metadata.name = generateName(base);
+    const named: ApiObject = structuredClone(object);
+    named.metadata.name = generateName(base);
     try {
-      return await write.run(() => tryCreate(registry, served, attempt === 0 ? object : structuredClone(object), write));
+      return await write.run(() => tryCreate(registry, served, named, write));
     } catch (err) {
-      if (!generated || !(err instanceof StatusError) || err.code !== "AlreadyExists" || attempt === GENERATE_ATTEMPTS) throw err;
+      if (!(err instanceof StatusError) || err.code !== "AlreadyExists" || attempt === GENERATE_ATTEMPTS) throw err;
     }
   }
 }
