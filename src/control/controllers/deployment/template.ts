@@ -16,7 +16,7 @@ export function templateHash(template: PodTemplateSpec, collisionCount: number):
   // FNV-1a, 32 bit.
   let hash = 0x811c9dc5;
   for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return String(hash).replace(/\d/g, (digit) => SAFE_ALPHABET[Number(digit)] ?? "");
+  return String(hash).replace(/\d/g, (digit) => SAFE_ALPHABET.charAt(digit.charCodeAt(0) % SAFE_ALPHABET.length));
 }
 
 function canonicalJson(value: unknown): string {

@@ -7,8 +7,8 @@ import { OwnWrites } from "../own-writes.ts";
 import { affectedServices, selectedPods } from "../selecting-services.ts";
 import { computeEndpoints, MANAGED_BY, OUR_NAME } from "./compute.ts";
 
-// Nothing that is in a hurry reads Endpoints: pods that become ready one after the other are one write.
-const BATCH_MS = 100;
+// Nothing that is in a hurry reads Endpoints: after a write, what changes within this time becomes the next one.
+const PAUSE_MS = 100;
 
 /** Keeps the Endpoints of every Service that has a selector. */
 export async function startEndpoints(context: ControllerContext): Promise<void> {
@@ -16,6 +16,7 @@ export async function startEndpoints(context: ControllerContext): Promise<void> 
   const { services, pods, endpoints } = context.informers;
   const ownWrites = new OwnWrites(endpoints);
   const changedMs = new Map<string, number>();
+  const writtenMs = new Map<string, number>();
   await whenSynced([services, pods, endpoints]);
 
   async function sync(key: string): Promise<undefined> {
@@ -30,11 +31,13 @@ export async function startEndpoints(context: ControllerContext): Promise<void> 
     if (wanted === undefined) return;
     const written = await (current === undefined ? client.create(ENDPOINTS, wanted) : client.update(ENDPOINTS, wanted));
     ownWrites.wrote(key, written.metadata.resourceVersion);
+    writtenMs.set(key, clock.now());
   }
 
   /** Endpoints have no owner: a user may make them before the Service, or without one. These went with their Service. */
   async function remove(key: string): Promise<undefined> {
     ownWrites.forget(key);
+    writtenMs.delete(key);
     if (endpoints.get(key) === undefined) return;
     await client.delete(ENDPOINTS, parseKey(key)).catch((err: unknown) => {
       if (!isNotFound(err)) throw err;
@@ -45,7 +48,9 @@ export async function startEndpoints(context: ControllerContext): Promise<void> 
   const soon = (key: string): void => {
     if (changedMs.has(key)) return;
     changedMs.set(key, clock.now());
-    queue.addAfter(key, BATCH_MS);
+    const waitMs = (writtenMs.get(key) ?? 0) + PAUSE_MS - clock.now();
+    if (waitMs > 0) queue.addAfter(key, waitMs);
+    else queue.add(key);
   };
   services.subscribe((change) => soon(change.key));
   pods.subscribe((change) => affectedServices(change, services).forEach(soon));
