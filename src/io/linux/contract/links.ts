@@ -149,9 +149,9 @@ export function moreLinkKindContract(network: Network): void {
     assert.deepEqual([route.links.get("d0")?.kind, route.links.get("d0")?.operState], ["dummy", "unknown"]);
   });
 
-  worldTest(network, "tun and tap stay when nobody has them open", ({ route }) => {
+  worldTest(network, "tun and tap stay when nobody has them open", ({ route, t }) => {
     route.links.add({ name: "br0", type: { kind: "bridge" } });
-    route.links.add({ name: "tun0", type: { kind: "tun", mode: "tun" }, mtu: 1420, up: true });
+    if (!addOrSkip(t, route, { name: "tun0", type: { kind: "tun", mode: "tun" }, mtu: 1420, up: true })) return;
     route.links.add({ name: "tap0", type: { kind: "tun", mode: "tap" }, mac: mac("02:00:00:00:00:09"), master: "br0" });
     const [tun, tap] = [route.links.get("tun0"), route.links.get("tap0")];
     assert.deepEqual([tun?.kind, tun?.mtu, tun?.up, tun?.mac], ["tun", 1420, true, undefined]);
