@@ -1,0 +1,113 @@
+// What runs on a node: kubelet, runtime, pod network, overlay and Service proxy, wired by hand. It runs in the node's network namespace.
+//
+// READY is told when the API has the node Ready: its kubelet serves, pods can be connected, other nodes and Services are reached.
+// On SIGTERM it only ends; pods, links, routes and rules stay, and the next agent goes on with them.
+import { readFileSync, writeSync } from "node:fs";
+import { errorMessage, FairleadError, InputError, systemClock } from "#base";
+import { createEventRecorder, createHttpClient, createInformer, dropManagedFields, readKubeconfig } from "#client";
+import { formatAddr } from "#ip";
+import { ENDPOINT_SLICES, NODES, SERVICES } from "#kube";
+import { startKubelet } from "#kubelet";
+import { netns, openConntrack } from "#linux";
+import { startProxy } from "#proxy";
+import { createEmbeddedRuntime } from "#runtime";
+import { createLogger } from "../log.ts";
+import { type AgentFlags, parseFlags, USAGE } from "./flags.ts";
+import { startNodeNetwork } from "./node-network.ts";
+
+/** How long an API server that starts beside us may take to listen. */
+const API_SERVER_START_MS = 60_000;
+
+const logger = createLogger("agent");
+
+async function main(flags: AgentFlags): Promise<void> {
+  const abort = new AbortController();
+  const { signal } = abort;
+  const config = { ...readKubeconfig(flags.kubeconfig), userAgent: "fairlead-agent", retryRefusedMs: API_SERVER_START_MS };
+  const client = createHttpClient(config);
+  const informed = { transform: dropManagedFields, logger, signal };
+  const nodes = createInformer(client, NODES, informed);
+  const informers = { services: createInformer(client, SERVICES, informed), slices: createInformer(client, ENDPOINT_SLICES, informed) };
+  const events = createEventRecorder(client, { component: "fairlead-agent", host: flags.nodeName, logger });
+  const ns = netns.current();
+
+  const network = startNodeNetwork({
+    flags,
+    ns,
+    client,
+    nodes,
+    events,
+    logger,
+    onPodCidrsChanged() {
+      logger.error("this node has got other Pod CIDRs; starting again with them");
+      end(1);
+    },
+  });
+  const proxy = startProxy({
+    client,
+    informers,
+    logger,
+    netns: ns,
+    openConntrack,
+    signal,
+    node: { name: flags.nodeName, addresses: flags.nodeAddrs },
+    podCidrs: flags.clusterCidrs,
+    serviceCidrs: flags.serviceCidrs,
+  });
+  const runtime = createEmbeddedRuntime({
+    stateDir: `${flags.nodeRoot}/runtime`,
+    programs: { nodePath: process.execPath, distDir: flags.imageDir },
+    network: network.pods,
+    ...(flags.exitsDir === undefined ? {} : { exitsDir: flags.exitsDir }),
+    logger: logger.child({ room: "runtime" }),
+  });
+  const opened = network.open(runtime);
+  const kubelet = startKubelet({
+    client,
+    runtime,
+    signal,
+    nodeName: flags.nodeName,
+    nodeAddresses: flags.nodeAddrs.map(formatAddr),
+    clusterDns: flags.clusterDns.map(formatAddr),
+    clusterDomain: flags.clusterDomain,
+    nodeRoot: flags.nodeRoot,
+    kubeletToken: readToken(flags.kubeletTokenFile),
+    networkReady: Promise.all([opened, network.ready, proxy.synced]).then(() => undefined),
+    services: informers.services,
+    logger: logger.child({ room: "kubelet" }),
+  });
+
+  function end(code: number): void {
+    abort.abort();
+    network.stop();
+    runtime.close();
+    // What has been said is worth a moment, but not a delay of the end.
+    void Promise.race([events.flush(), systemClock.sleep(100)]).finally(() => process.exit(code));
+  }
+  process.once("SIGTERM", () => end(0));
+  process.once("SIGINT", () => end(0));
+
+  await kubelet.ready;
+  logger.info("ready", { node: flags.nodeName, overlay: flags.overlay.name });
+  const readyFd = process.env["FAIRLEAD_READY_FD"];
+  if (readyFd !== undefined) writeSync(Number(readyFd), "READY\n");
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (err) {
+    throw new InputError("--kubelet-token-file", errorMessage(err));
+  }
+}
+
+if (process.argv.includes("--help")) {
+  console.log(USAGE);
+  process.exit(0);
+}
+try {
+  await main(parseFlags(process.argv.slice(2), import.meta.dirname));
+} catch (err) {
+  logger.error("cannot start", { err: errorMessage(err), ...(err instanceof FairleadError ? { code: err.code } : {}) });
+  process.exit(err instanceof InputError ? 2 : 1);
+}
