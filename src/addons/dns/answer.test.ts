@@ -316,7 +316,7 @@ test("an index that followed changes answers as one that was filled at once", ()
       return [
         ["A", name],
         ["SRV", `_p._tcp.${name}`],
-        ["A", `${dashedLabel(parseAddr("10.244.0.1"))}.${name}`],
+        ["A", `${dashedLabel("10.244.0.1")}.${name}`],
       ];
     }),
     ...Array.from({ length: 7 }, (_, n): readonly [Type, string] => ["PTR", `${n}.0.244.10.in-addr.arpa`]),

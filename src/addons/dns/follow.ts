@@ -24,8 +24,8 @@ export interface Following {
   hasSynced(): boolean;
 }
 
-/** What the informers keep of an object: the index has the rest, parsed. */
-function slimMetadata(metadata: Stored["metadata"]): Stored["metadata"] {
+/** The informers keep identities only: the index has the rest, parsed. */
+function identity({ metadata }: Stored): Stored["metadata"] {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
   return { name, ...(namespace === undefined ? {} : { namespace }), uid, resourceVersion, creationTimestamp };
 }
@@ -40,7 +40,7 @@ export function follow(options: FollowOptions): Following {
     signal,
     transform(object: Stored<Namespace>) {
       index.setNamespace(object);
-      return { ...object, metadata: slimMetadata(object.metadata), spec: {}, status: {} };
+      return { apiVersion: "v1", kind: "Namespace", metadata: identity(object) };
     },
   });
   const services = createInformer(client, SERVICES, {
@@ -48,7 +48,7 @@ export function follow(options: FollowOptions): Following {
     signal,
     transform(object: Stored<Service>) {
       index.setService(object);
-      return { ...object, metadata: slimMetadata(object.metadata), spec: {}, status: {} };
+      return { apiVersion: "v1", kind: "Service", metadata: identity(object) };
     },
   });
   const slices = createInformer(client, ENDPOINT_SLICES, {
@@ -60,7 +60,13 @@ export function follow(options: FollowOptions): Following {
       // What was there before we started says nothing about how fast we are.
       if (synced && !Number.isNaN(changed) && object.metadata.labels?.[HEADLESS] !== undefined)
         onProgrammed((clock.now() - changed) / 1000);
-      return { ...object, metadata: slimMetadata(object.metadata), endpoints: [], ports: [] };
+      return {
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: identity(object),
+        addressType: object.addressType,
+        endpoints: [],
+      };
     },
   });
   namespaces.subscribe((change) => {

@@ -1,9 +1,9 @@
 // What the zones say of a name: the DNS specification 1.1.0 (kubernetes/dns `docs/specification.md`), and where that is silent, what
 // CoreDNS's kubernetes plugin answers.
-import { type Addr, addrEquals, formatAddr } from "#ip";
+import { type Addr, formatAddr, parseAddr } from "#ip";
 import { DNS_TYPE, type DnsRecord } from "#wire";
 import { addrOfDashedLabel, addrOfReverseName, labelsUnder } from "./names.ts";
-import { type Endpoint, endpointsOf, type NamedPort, type ServiceEntry, type Versioned, type ZoneIndex } from "./zone-index.ts";
+import { type Endpoint, endpointsOf, hostOf, type NamedPort, type ServiceEntry, type Versioned, type ZoneIndex } from "./zone-index.ts";
 
 export interface ZoneOptions {
   /** In lower case, without the final dot: "cluster.local". */
@@ -83,17 +83,16 @@ function lookupApex(zones: Zones, zone: string, type: number): Finding {
 
 function lookupReverse(zones: Zones, zone: string, labels: readonly string[], query: { name: string; type: number }): Finding {
   const addr = addrOfReverseName(labels, zone);
-  const entry = addr === undefined ? undefined : zones.index.address(addr);
-  if (addr === undefined || entry === undefined) return NXDOMAIN;
+  if (addr === undefined) return NXDOMAIN;
   const { clusterDomain, ttlSeconds } = zones.options;
   const names = new Set<string>();
-  for (const service of entry.services) names.add(serviceName(service, clusterDomain));
+  for (const service of zones.index.servicesAt(addr)) names.add(serviceName(service, clusterDomain));
   // A ClusterIP speaks for itself; only otherwise the endpoints do.
   if (names.size === 0) {
-    for (const service of entry.endpointOf.keys()) {
-      if (service.kind === "absent") continue;
-      const endpoints = endpointsOf(service).filter((endpoint) => addrEquals(endpoint.addr, addr));
-      for (const { host } of endpoints) names.add(`${host}.${serviceName(service, clusterDomain)}`);
+    const ip = formatAddr(addr);
+    for (const service of zones.index.servicesWithEndpoint(addr)) {
+      const endpoints = endpointsOf(service).filter((endpoint) => endpoint.ip === ip);
+      for (const endpoint of endpoints) names.add(`${hostOf(endpoint)}.${serviceName(service, clusterDomain)}`);
     }
   }
   if (names.size === 0) return NXDOMAIN;
@@ -113,7 +112,7 @@ function addressRecords(name: string, addrs: readonly Addr[], ttlSeconds: number
 
 /** What a Service's own name stands for. */
 function addressesOf(service: ServiceEntry): readonly Addr[] {
-  return service.kind === "headless" ? endpointsOf(service).map((endpoint) => endpoint.addr) : service.clusterIps;
+  return service.kind === "headless" ? endpointsOf(service).map(({ ip }) => parseAddr(ip)) : service.clusterIps;
 }
 
 interface SrvItem {
@@ -210,7 +209,7 @@ class ClusterLookup {
   }
 
   #endpointName(service: ServiceEntry, host: string): Finding {
-    const endpoints = endpointsOf(service).filter((endpoint) => endpoint.host === host);
+    const endpoints = endpointsOf(service).filter((endpoint) => hostOf(endpoint) === host);
     if (endpoints.length === 0) return NXDOMAIN;
     if (this.#type === DNS_TYPE.SRV)
       return this.#srv(
@@ -218,7 +217,7 @@ class ClusterLookup {
         service,
       );
     return this.#addresses(
-      endpoints.map((endpoint) => endpoint.addr),
+      endpoints.map(({ ip }) => parseAddr(ip)),
       service,
     );
   }
@@ -278,7 +277,7 @@ function endpointItems(
   matches: (port: NamedPort) => boolean,
 ): SrvItem[] {
   const suffix = serviceName(service, zones.options.clusterDomain);
-  return endpoints.flatMap(({ host, addr, ports }) =>
-    ports.filter(matches).map(({ port }) => ({ target: `${host}.${suffix}`, port, addr })),
+  return endpoints.flatMap((endpoint) =>
+    endpoint.ports.filter(matches).map(({ port }) => ({ target: `${hostOf(endpoint)}.${suffix}`, port, addr: parseAddr(endpoint.ip) })),
   );
 }

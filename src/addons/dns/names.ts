@@ -1,5 +1,5 @@
 // The names of the DNS specification 1.1.0: how addresses become labels, and reverse names addresses.
-import { type Addr, addrFromBytes, formatAddr, tryParseAddr } from "#ip";
+import { type Addr, addrFromBytes, tryParseAddr } from "#ip";
 
 /** The zones of reverse names (RFC 1035 §3.5, RFC 3596 §2.5). */
 export const REVERSE_ZONES: readonly string[] = ["in-addr.arpa", "ip6.arpa"];
@@ -10,11 +10,11 @@ export function lowerName(name: string): string {
 }
 
 /**
- * The label of an endpoint without a hostname: its address with dashes. An IPv6 address that ends in a colon gets a 0, since a label
+ * The label of an endpoint without a hostname: its address, in canonical text, with dashes. An IPv6 address that ends in a colon gets a 0, since a label
  * must not end in a dash (CoreDNS `endpointHostname`).
  */
-export function dashedLabel(addr: Addr): string {
-  const label = formatAddr(addr).replaceAll(/[.:]/g, "-");
+export function dashedLabel(ip: string): string {
+  const label = ip.replaceAll(/[.:]/g, "-");
   return label.endsWith("-") ? `${label}0` : label;
 }
 

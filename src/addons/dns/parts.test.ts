@@ -99,7 +99,7 @@ test("addresses as names and back", () => {
     const labels = reverseName(addr).split(".");
     assert.deepEqual(addrOfReverseName(labels.slice(0, -2), labels.slice(-2).join(".")), addr);
   }
-  assert.equal(dashedLabel(parseAddr("fd00::")), "fd00--0");
+  assert.equal(dashedLabel("fd00::"), "fd00--0");
   assert.deepEqual(addrOfDashedLabel("fd00--0"), parseAddr("fd00::"));
   assert.equal(addrOfDashedLabel("web-0"), undefined);
 });

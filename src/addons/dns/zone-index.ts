@@ -19,10 +19,12 @@ export interface NamedPort {
   readonly port: number;
 }
 
+/** There is one for each endpoint of the cluster: text, because an `Addr` takes five times the memory. */
 export interface Endpoint {
-  /** Its label under the Service's name: its hostname, or its address with dashes. */
-  readonly host: string;
-  readonly addr: Addr;
+  /** Its address in canonical text. */
+  readonly ip: string;
+  /** "" where it has none and goes by its address. */
+  readonly hostname: string;
   readonly ports: readonly NamedPort[];
 }
 
@@ -44,20 +46,15 @@ export interface ServiceEntry {
   readonly slices: Map<string, Slice>;
 }
 
-/** Everything that an address stands for, for PTR. */
-export interface AddressEntry {
-  /** Services that have it as a ClusterIP. */
-  readonly services: Set<ServiceEntry>;
-  /** Services that have it as an endpoint, with the number of slices that say so. */
-  readonly endpointOf: Map<ServiceEntry, number>;
-}
-
 const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 
 export class ZoneIndex {
   readonly #namespaces = new Set<string>();
   readonly #services = new Map<string, Map<string, ServiceEntry>>();
-  readonly #addresses = new Map<string, AddressEntry>();
+  /** Addresses in canonical text, to the Services that have them as a ClusterIP. */
+  readonly #clusterIps = new MultiMap<ServiceEntry>();
+  /** And to those that have them as an endpoint, once for each slice that says so. */
+  readonly #endpointIps = new MultiMap<ServiceEntry>();
   /** The Service that a slice was last counted for: its label may change. */
   readonly #sliceOwners = new Map<string, ServiceEntry>();
   #serial: number;
@@ -81,8 +78,14 @@ export class ZoneIndex {
     return entry?.kind === "absent" ? undefined : entry;
   }
 
-  address(addr: Addr): AddressEntry | undefined {
-    return this.#addresses.get(formatAddr(addr));
+  /** The Services whose ClusterIP this is. */
+  servicesAt(addr: Addr): ReadonlySet<ServiceEntry> {
+    return new Set(this.#clusterIps.get(formatAddr(addr)));
+  }
+
+  /** The Services that have a ready endpoint there. */
+  servicesWithEndpoint(addr: Addr): ReadonlySet<ServiceEntry> {
+    return new Set(this.#endpointIps.get(formatAddr(addr)).filter((entry) => entry.kind !== "absent"));
   }
 
   setNamespace(namespace: Stored<Namespace>): void {
@@ -119,7 +122,7 @@ export class ZoneIndex {
     const parsed = parseSlice(slice);
     entry.slices.set(slice.metadata.name, parsed);
     this.#sliceOwners.set(key, entry);
-    this.#count(entry, parsed, 1);
+    for (const { ip } of parsed.endpoints) this.#endpointIps.add(ip, entry);
     this.#touch(entry);
   }
 
@@ -130,7 +133,7 @@ export class ZoneIndex {
     if (entry === undefined || slice === undefined) return;
     this.#sliceOwners.delete(key);
     entry.slices.delete(name);
-    this.#count(entry, slice, -1);
+    for (const { ip } of slice.endpoints) this.#endpointIps.delete(ip, entry);
     this.#touch(entry);
     this.#dropIfEmpty(entry);
   }
@@ -162,45 +165,39 @@ export class ZoneIndex {
   }
 
   #describe(entry: ServiceEntry, service: Stored<Service> | undefined): void {
-    for (const addr of entry.clusterIps) this.#forget(addr, (a) => a.services.delete(entry));
+    for (const addr of entry.clusterIps) this.#clusterIps.delete(formatAddr(addr), entry);
     const spec = service?.spec ?? {};
     const texts = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
     entry.clusterIps = texts.map((text) => tryParseAddr(text)).filter((addr) => addr !== undefined);
     entry.ports = (spec.ports ?? []).map(parsePort).filter((port) => port !== undefined);
     entry.externalName = lowerName(spec.externalName ?? "").replace(/\.$/, "");
     entry.kind = service === undefined ? "absent" : kindOf(spec.type, texts);
-    for (const addr of entry.clusterIps) this.#remember(addr).services.add(entry);
+    for (const addr of entry.clusterIps) this.#clusterIps.add(formatAddr(addr), entry);
+  }
+}
+
+/** Several values to a key, which most keys have one of: that one is kept without a list around it. */
+class MultiMap<T extends object> {
+  readonly #values = new Map<string, T | T[]>();
+
+  get(key: string): readonly T[] {
+    const found = this.#values.get(key);
+    return found === undefined ? [] : Array.isArray(found) ? found : [found];
   }
 
-  /** Counts the slice's endpoints for their addresses, or takes them back. */
-  #count(entry: ServiceEntry, slice: Slice, by: 1 | -1): void {
-    for (const { addr } of slice.endpoints) {
-      const apply = (a: AddressEntry): void => {
-        const count = (a.endpointOf.get(entry) ?? 0) + by;
-        if (count > 0) a.endpointOf.set(entry, count);
-        else a.endpointOf.delete(entry);
-      };
-      if (by > 0) apply(this.#remember(addr));
-      else this.#forget(addr, apply);
-    }
+  add(key: string, value: T): void {
+    const before = this.get(key);
+    this.#values.set(key, before.length === 0 ? value : [...before, value]);
   }
 
-  #remember(addr: Addr): AddressEntry {
-    const key = formatAddr(addr);
-    let entry = this.#addresses.get(key);
-    if (entry === undefined) {
-      entry = { services: new Set(), endpointOf: new Map() };
-      this.#addresses.set(key, entry);
-    }
-    return entry;
-  }
-
-  #forget(addr: Addr, apply: (entry: AddressEntry) => void): void {
-    const key = formatAddr(addr);
-    const entry = this.#addresses.get(key);
-    if (entry === undefined) return;
-    apply(entry);
-    if (entry.services.size === 0 && entry.endpointOf.size === 0) this.#addresses.delete(key);
+  /** Takes back one `add`. */
+  delete(key: string, value: T): void {
+    const before = this.get(key);
+    const at = before.indexOf(value);
+    const after = before.filter((_, i) => i !== at);
+    const [only] = after;
+    if (only === undefined) this.#values.delete(key);
+    else this.#values.set(key, after.length === 1 ? only : after);
   }
 }
 
@@ -229,10 +226,15 @@ function parseSlice(slice: Stored<EndpointSlice>): Slice {
     for (const text of addresses) {
       const addr = tryParseAddr(text);
       if (addr === undefined) continue;
-      endpoints.push({ host: hostname === undefined || hostname === "" ? dashedLabel(addr) : lowerName(hostname), addr, ports });
+      endpoints.push({ ip: formatAddr(addr), hostname: lowerName(hostname ?? ""), ports });
     }
   }
   return { endpoints };
+}
+
+/** An endpoint's label under the Service's name. */
+export function hostOf({ ip, hostname }: Endpoint): string {
+  return hostname === "" ? dashedLabel(ip) : hostname;
 }
 
 /** All ready endpoints of a Service. The same one may be in two slices while the controller moves it. */
