@@ -130,6 +130,15 @@ test("kinds of links", () => {
   );
 });
 
+test("kinds that only some kernels have", () => {
+  const kind = (name: string): string => Buffer.from(`${name}\0`).toString("hex");
+  assert.equal(
+    kindHex({ kind: "vlan", parent: "eth0", id: 7 }),
+    hex("0800 0500 07000000", "1c00 1280", `0900 0100 ${kind("vlan")} 000000`, "0c00 0280 0600 0100 0700 0000"),
+  );
+  assert.equal(kindHex({ kind: "dummy" }), hex("1400 1280", `0a00 0100 ${kind("dummy")} 0000`, "0400 0280"));
+});
+
 test("a route as a kernel tells it", () => {
   const names = new Map([[7, "eth0"]]);
   const plain = hex("02 18 00 00 fe c8 00 01 04000000", "0800 0f00 fe000000 0800 0100 0a010000 0800 0500 0a000002 0800 0400 07000000");
