@@ -7,10 +7,10 @@ import { errorMessage, FairleadError, InputError, systemClock } from "#base";
 import { createEventRecorder, createHttpClient, createInformer, dropManagedFields, readKubeconfig } from "#client";
 import { formatAddr } from "#ip";
 import { ENDPOINT_SLICES, NODES, SERVICES } from "#kube";
-import { startKubelet } from "#kubelet";
+import { type KubeletOptions, startKubelet } from "#kubelet";
 import { netns, openConntrack } from "#linux";
 import { startProxy } from "#proxy";
-import { createEmbeddedRuntime } from "#runtime";
+import { createEmbeddedRuntime, type ImageService, type PodNetwork, type RuntimeService } from "#runtime";
 import { createLogger } from "../log.ts";
 import { type AgentFlags, parseFlags, USAGE } from "./flags.ts";
 import { startNodeNetwork } from "./node-network.ts";
@@ -23,11 +23,14 @@ const logger = createLogger("agent");
 async function main(flags: AgentFlags): Promise<void> {
   const abort = new AbortController();
   const { signal } = abort;
-  const config = { ...readKubeconfig(flags.kubeconfig), userAgent: "fairlead-agent", retryRefusedMs: API_SERVER_START_MS };
-  const client = createHttpClient(config);
+  const client = createHttpClient({
+    ...readKubeconfig(flags.kubeconfig),
+    userAgent: "fairlead-agent",
+    retryRefusedMs: API_SERVER_START_MS,
+  });
   const informed = { transform: dropManagedFields, logger, signal };
-  const nodes = createInformer(client, NODES, informed);
   const informers = { services: createInformer(client, SERVICES, informed), slices: createInformer(client, ENDPOINT_SLICES, informed) };
+  const nodes = createInformer(client, NODES, informed);
   const events = createEventRecorder(client, { component: "fairlead-agent", host: flags.nodeName, logger });
   const ns = netns.current();
 
@@ -54,28 +57,10 @@ async function main(flags: AgentFlags): Promise<void> {
     podCidrs: flags.clusterCidrs,
     serviceCidrs: flags.serviceCidrs,
   });
-  const runtime = createEmbeddedRuntime({
-    stateDir: `${flags.nodeRoot}/runtime`,
-    programs: { nodePath: process.execPath, distDir: flags.imageDir },
-    network: network.pods,
-    ...(flags.exitsDir === undefined ? {} : { exitsDir: flags.exitsDir }),
-    logger: logger.child({ room: "runtime" }),
-  });
-  const opened = network.open(runtime);
-  const kubelet = startKubelet({
-    client,
-    runtime,
-    signal,
-    nodeName: flags.nodeName,
-    nodeAddresses: flags.nodeAddrs.map(formatAddr),
-    clusterDns: flags.clusterDns.map(formatAddr),
-    clusterDomain: flags.clusterDomain,
-    nodeRoot: flags.nodeRoot,
-    kubeletToken: readToken(flags.kubeletTokenFile),
-    networkReady: Promise.all([opened, network.ready, proxy.synced]).then(() => undefined),
-    services: informers.services,
-    logger: logger.child({ room: "kubelet" }),
-  });
+  const runtime = startRuntime(flags, network.pods);
+  const networkReady = Promise.all([network.open(runtime), network.ready, proxy.synced]).then(() => undefined);
+  const { services } = informers;
+  const kubelet = startKubelet({ ...kubeletSettings(flags), client, runtime, signal, services, networkReady });
 
   function end(code: number): void {
     abort.abort();
@@ -86,8 +71,33 @@ async function main(flags: AgentFlags): Promise<void> {
   }
   process.once("SIGTERM", () => end(0));
   process.once("SIGINT", () => end(0));
-
   await kubelet.ready;
+  tellReady(flags);
+}
+
+function startRuntime(flags: AgentFlags, network: PodNetwork): RuntimeService & ImageService {
+  return createEmbeddedRuntime({
+    stateDir: `${flags.nodeRoot}/runtime`,
+    programs: { nodePath: process.execPath, distDir: flags.imageDir },
+    network,
+    ...(flags.exitsDir === undefined ? {} : { exitsDir: flags.exitsDir }),
+    logger: logger.child({ room: "runtime" }),
+  });
+}
+
+function kubeletSettings(flags: AgentFlags): Omit<KubeletOptions, "client" | "runtime" | "signal"> {
+  return {
+    nodeName: flags.nodeName,
+    nodeAddresses: flags.nodeAddrs.map(formatAddr),
+    clusterDns: flags.clusterDns.map(formatAddr),
+    clusterDomain: flags.clusterDomain,
+    nodeRoot: flags.nodeRoot,
+    kubeletToken: readToken(flags.kubeletTokenFile),
+    logger: logger.child({ room: "kubelet" }),
+  };
+}
+
+function tellReady(flags: AgentFlags): void {
   logger.info("ready", { node: flags.nodeName, overlay: flags.overlay.name });
   const readyFd = process.env["FAIRLEAD_READY_FD"];
   if (readyFd !== undefined) writeSync(Number(readyFd), "READY\n");
