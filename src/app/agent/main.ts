@@ -28,9 +28,12 @@ async function main(flags: AgentFlags): Promise<void> {
     userAgent: "fairlead-agent",
     retryRefusedMs: API_SERVER_START_MS,
   });
-  const informed = { transform: dropManagedFields, logger, signal };
-  const informers = { services: createInformer(client, SERVICES, informed), slices: createInformer(client, ENDPOINT_SLICES, informed) };
-  const nodes = createInformer(client, NODES, informed);
+  const informed = { logger, signal };
+  const informers = {
+    services: createInformer(client, SERVICES, { ...informed, transform: dropManagedFields }),
+    slices: createInformer(client, ENDPOINT_SLICES, { ...informed, transform: dropManagedFields }),
+  };
+  const nodes = createInformer(client, NODES, { ...informed, transform: dropManagedFields });
   const events = createEventRecorder(client, { component: "fairlead-agent", host: flags.nodeName, logger });
   const ns = netns.current();
 
