@@ -38,7 +38,7 @@ export function follow(options: FollowOptions): Following {
   const namespaces = createInformer(client, NAMESPACES, {
     logger,
     signal,
-    transform(object: Stored<Namespace>) {
+    transform(object: Stored<Namespace>): Stored<Namespace> {
       index.setNamespace(object);
       return { apiVersion: "v1", kind: "Namespace", metadata: identity(object) };
     },
@@ -46,7 +46,7 @@ export function follow(options: FollowOptions): Following {
   const services = createInformer(client, SERVICES, {
     logger,
     signal,
-    transform(object: Stored<Service>) {
+    transform(object: Stored<Service>): Stored<Service> {
       index.setService(object);
       return { apiVersion: "v1", kind: "Service", metadata: identity(object) };
     },
@@ -54,7 +54,7 @@ export function follow(options: FollowOptions): Following {
   const slices = createInformer(client, ENDPOINT_SLICES, {
     logger,
     signal,
-    transform(object: Stored<EndpointSlice>) {
+    transform(object: Stored<EndpointSlice>): Stored<EndpointSlice> {
       index.setSlice(object);
       const changed = Date.parse(object.metadata.annotations?.[TRIGGER_TIME] ?? "");
       // What was there before we started says nothing about how fast we are.
