@@ -1,8 +1,8 @@
 import type { Lease } from "kubernetes-types/coordination/v1";
 import type { Node, NodeCondition } from "kubernetes-types/core/v1";
 import { formatTime } from "#base";
-import { type EventRecorder, isNotFound } from "#client";
-import { NODES, PODS, type Stored } from "#kube";
+import { type EventRecorder, isConflict, isNotFound } from "#client";
+import { LEASES, NODES, PODS, type Stored } from "#kube";
 import { type ControllerContext, startQueue, whenSynced } from "../context.ts";
 import { isPodReady } from "../pod-state.ts";
 import { computeTaints, GRACE_MS, lostConditions, readyStatus } from "./compute.ts";
@@ -27,9 +27,19 @@ export async function startNodeLifecycle(context: ControllerContext): Promise<vo
   });
 }
 
+// So long before the end of the grace period the API itself is asked. While it is away nobody can renew a Lease, and that says nothing
+// about nodes; kubelets that failed to renew try again every second.
+const LAST_LOOK_MS = 5_000;
+
 interface SignOfLife {
   text: string;
   seenMs: number;
+  /** The API was there and knew of no newer sign of life, after `seenMs`. */
+  isChecked: boolean;
+}
+
+function leaseSign(lease: Lease): string {
+  return `lease ${lease.spec?.renewTime}`;
 }
 
 class NodeLifecycle {
@@ -49,40 +59,69 @@ class NodeLifecycle {
 
   /** Whether the node was taken for lost until now. */
   renewed(name: string, lease: Lease): boolean {
-    this.#observe(name, `lease ${lease.spec?.renewTime}`);
+    this.#observe(name, leaseSign(lease));
     const node = this.#context.informers.nodes.get(name);
     return node !== undefined && readyStatus(node) === "Unknown";
   }
 
   async sync(name: string): Promise<number | undefined> {
-    const { nodes } = this.#context.informers;
-    const node = nodes.get(name);
+    const { clock, informers } = this.#context;
+    const node = informers.nodes.get(name);
     if (node === undefined) return undefined;
     const heartbeat = node.status?.conditions?.find((condition) => condition.type === "Ready")?.lastHeartbeatTime;
     // What we write when a node is lost leaves its heartbeat alone, so that it is not taken for one.
-    const seenMs = this.#observe(name, `status ${heartbeat}`);
-    const silentMs = this.#context.clock.now() - seenMs;
-    if (silentMs >= GRACE_MS) {
-      const conditions = lostConditions(node, this.#context.clock.now());
-      if (conditions !== undefined) return await this.#giveUp(node, conditions);
-    }
+    this.#observe(name, `status ${heartbeat}`);
     await this.#taint(node);
     if (readyStatus(node) === "Unknown") await this.#markPods(name);
-    return silentMs >= GRACE_MS ? undefined : GRACE_MS - silentMs;
+    const conditions = lostConditions(node, clock.now());
+    if (conditions === undefined) return undefined;
+    return await this.#watchSilence(node, conditions);
   }
 
-  /** Notes a sign of life, if it is a new one; when the last new one came. */
-  #observe(name: string, text: string): number {
-    const known = this.#seen.get(name) ?? { text: "", seenMs: this.#context.clock.now() };
-    this.#seen.set(name, known);
-    const kind = text.slice(0, text.indexOf(" "));
-    const parts = known.text.split("|").filter((part) => !part.startsWith(`${kind} `));
-    const now = [...parts, text].sort().join("|");
-    if (now !== known.text) {
-      known.text = now;
-      known.seenMs = this.#context.clock.now();
+  /** Milliseconds until the next look; undefined when the node has been given up. */
+  async #watchSilence(node: Stored<Node>, conditions: NodeCondition[]): Promise<number | undefined> {
+    const { name } = node.metadata;
+    const sign = this.#sign(name);
+    const silentMs = this.#context.clock.now() - sign.seenMs;
+    if (silentMs < GRACE_MS - LAST_LOOK_MS) return GRACE_MS - LAST_LOOK_MS - silentMs;
+    try {
+      if (sign.isChecked && silentMs >= GRACE_MS) return await this.#giveUp(node, conditions);
+      if (!sign.isChecked) {
+        await this.#look(name);
+        sign.isChecked = true;
+      }
+    } catch (err) {
+      if (!isConflict(err)) sign.seenMs = this.#context.clock.now();
+      throw err;
     }
-    return known.seenMs;
+    return Math.max(LAST_LOOK_MS, sign.seenMs + GRACE_MS - this.#context.clock.now());
+  }
+
+  async #look(name: string): Promise<void> {
+    try {
+      const lease = await this.#context.client.get(LEASES, { namespace: LEASE_NAMESPACE, name });
+      this.#observe(name, leaseSign(lease));
+    } catch (err) {
+      if (!isNotFound(err)) throw err;
+    }
+  }
+
+  #sign(name: string): SignOfLife {
+    const sign = this.#seen.get(name) ?? { text: "", seenMs: this.#context.clock.now(), isChecked: false };
+    this.#seen.set(name, sign);
+    return sign;
+  }
+
+  /** Notes a sign of life of the node itself or of its Lease, if it is a new one. */
+  #observe(name: string, text: string): void {
+    const sign = this.#sign(name);
+    const kind = text.slice(0, text.indexOf(" "));
+    const others = sign.text.split("|").filter((part) => part !== "" && !part.startsWith(`${kind} `));
+    const now = [...others, text].sort().join("|");
+    if (now === sign.text) return;
+    sign.text = now;
+    sign.seenMs = this.#context.clock.now();
+    sign.isChecked = false;
   }
 
   async #giveUp(node: Stored<Node>, conditions: NodeCondition[]): Promise<undefined> {
