@@ -12,11 +12,15 @@ import { netns, openConntrack } from "#linux";
 import { startProxy } from "#proxy";
 import { createEmbeddedRuntime, type ImageService, type PodNetwork, type RuntimeService } from "#runtime";
 import { createLogger } from "../log.ts";
+import { settleMemory } from "../settle.ts";
 import { type AgentFlags, parseFlags, USAGE } from "./flags.ts";
 import { startNodeNetwork } from "./node-network.ts";
 
 /** How long an API server that starts beside us may take to listen. */
 const API_SERVER_START_MS = 60_000;
+
+/** By then the pods that waited for the node have started. */
+const SETTLE_MS = 10_000;
 
 const logger = createLogger("agent");
 
@@ -76,6 +80,7 @@ async function main(flags: AgentFlags): Promise<void> {
   process.once("SIGINT", () => end(0));
   await kubelet.ready;
   tellReady(flags);
+  settleMemory(SETTLE_MS);
 }
 
 function startRuntime(flags: AgentFlags, network: PodNetwork): RuntimeService & ImageService {
