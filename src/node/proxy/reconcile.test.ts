@@ -8,7 +8,7 @@ import { createFakeClient, type FakeClient } from "#client/fake";
 import { parseAddr } from "#ip";
 import { ENDPOINT_SLICES, type KubeObject, SERVICES } from "#kube";
 import type { ConntrackEntry, ConntrackSocket } from "#linux";
-import { FakeNft } from "#linux/fake";
+import { FakeKernel, FakeNft } from "#linux/fake";
 import { type Change, diffTable, formatElement, formatTable, type Table } from "#nft";
 import { SETS, TABLE } from "./layout.ts";
 import { startProxy } from "./start.ts";
@@ -36,7 +36,7 @@ async function start(objects: readonly KubeObject[], options: { nft?: FakeNft; c
     ...CIDRS,
     logger,
     openNft: () => nft,
-    ...(conntrack && { openConntrack: () => conntrack }),
+    ...(conntrack && { netns: new FakeKernel().netns.createAnonymous(), openConntrack: () => conntrack }),
   });
   await proxy.synced;
   return { client, nft, proxy, warnings };

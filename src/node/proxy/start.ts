@@ -4,7 +4,7 @@ import { errorMessage, type Logger } from "#base";
 import { type Client, createInformer, dropManagedFields, type Informer } from "#client";
 import type { Prefix } from "#ip";
 import { ENDPOINT_SLICES, SERVICES } from "#kube";
-import { type ConntrackSocket, type NetNs, type NftSocket, openNft } from "#linux";
+import { type ConntrackSocket, type NetNs, type NftSocket, openConntrack, openNft } from "#linux";
 import type { ProxyMetrics } from "./metrics.ts";
 import { Reconciler } from "./reconcile.ts";
 import type { ProxyNode } from "./types.ts";
@@ -22,11 +22,11 @@ export interface ProxyOptions {
   /** Informers that the program has already; absent: ones of our own. */
   readonly informers?: { readonly services: Informer<Service>; readonly slices: Informer<EndpointSlice> };
   readonly openNft?: (netns?: NetNs) => NftSocket;
-  /** Absent: stale UDP flows are left to time out. */
-  readonly openConntrack?: (netns?: NetNs) => ConntrackSocket;
+  /** Used where `netns` is given; without one, stale UDP flows are left to time out. */
+  readonly openConntrack?: (netns: NetNs) => ConntrackSocket;
 }
 
-export interface Proxy {
+export interface ServiceProxy {
   /** Resolves when the kernel holds all Services for the first time. */
   readonly synced: Promise<void>;
   readonly metrics: ProxyMetrics;
@@ -38,7 +38,7 @@ export interface Proxy {
   stop(): void;
 }
 
-export function startProxy(options: ProxyOptions): Proxy {
+export function startProxy(options: ProxyOptions): ServiceProxy {
   const { client, netns, node, podCidrs, serviceCidrs, signal } = options;
   const logger = options.logger.child({ room: "proxy" });
   const own = { logger, ...(signal && { signal }) };
@@ -47,7 +47,7 @@ export function startProxy(options: ProxyOptions): Proxy {
     slices: createInformer(client, ENDPOINT_SLICES, { ...own, transform: dropManagedFields }),
   };
   const nft = (options.openNft ?? openNft)(netns);
-  const conntrack = options.openConntrack?.(netns);
+  const conntrack = netns && (options.openConntrack ?? openConntrack)(netns);
   const reconciler = new Reconciler({ ...informers, nft, conntrack, node, cidrs: { podCidrs, serviceCidrs }, logger });
   const stop = (): void => {
     reconciler.stop();
