@@ -4,6 +4,7 @@ import { FairleadError } from "#base";
 export type RuntimeErrorCode =
   | "NotFound"
   | "ErrImagePull"
+  | "ErrImageNeverPull"
   | "InvalidImageName"
   | "CreateContainerConfigError"
   | "CreateContainerError"
