@@ -1,7 +1,6 @@
 // For tests, in namespaces of its own (see two-nodes.e2e.ts): the real API server, controllers and agents on a real underlay, without
 // the sandbox program. Everything ends with this process, the first of its pid namespace.
-import { mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, symlinkSync } from "node:fs";
 import { build } from "esbuild";
 import { silentLogger } from "#base";
 import { createHttpClient, type HttpClient, readKubeconfig } from "#client";
@@ -26,8 +25,8 @@ export interface TestCluster {
   readonly readyMs: Readonly<Record<string, number>>;
 }
 
-export async function startTestCluster(options: Partial<ClusterOptions> = {}): Promise<TestCluster> {
-  const home = mkdtempSync(`${tmpdir()}/fairlead-agent-`);
+/** `home` is an empty directory; whoever made it removes it, when this process has ended and its mounts are gone. */
+export async function startTestCluster(home: string, options: Partial<ClusterOptions> = {}): Promise<TestCluster> {
   const plan = planCluster({ name: "test", nodes: 2, ipFamily: "dual", overlay: "vxlan", ...options });
   const programsDir = `${home}/dist`;
   // Where koffi is found from the bundles.
