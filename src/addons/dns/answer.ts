@@ -53,7 +53,7 @@ export function replyTo(query: DnsMessage, circumstances: Circumstances, parts: 
   });
 }
 
-export function serverFailure(query: DnsMessage, circumstances: Circumstances): Answer {
+function serverFailure(query: DnsMessage, circumstances: Circumstances): Answer {
   return { kind: "reply", reply: replyTo(query, circumstances, { rcode: DNS_RCODE.SERVFAIL }) };
 }
 

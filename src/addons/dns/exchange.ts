@@ -96,7 +96,12 @@ class ClientPort {
     this.#socket = createSocket(isIPv6(upstream.host) ? "udp6" : "udp4");
     this.#socket.on("message", (reply) => this.#take(reply));
     this.#socket.on("error", (err) => this.fail(noAnswer(upstream, err.message, "Unreachable")));
-    this.#connected = new Promise((resolve) => this.#socket.connect(upstream.port, upstream.host, () => resolve()));
+    this.#connected = new Promise((resolve) => {
+      this.#socket.connect(upstream.port, upstream.host, (err?: Error) => {
+        if (err === undefined) resolve();
+        else this.fail(noAnswer(upstream, err.message, "Unreachable"));
+      });
+    });
   }
 
   isOpen(): boolean {

@@ -239,6 +239,9 @@ test("an upstream where nobody listens fails over, or fails at once", async (t) 
   for (let i = 0; i < 4; i++) assert.equal(replyText(await askUdp(both.port, queryBytes("A", `a${i}.example.com`)))[0], "NOERROR ra");
   const none = await start(t, { upstreams: [{ host: "127.0.0.1", port: gone }] });
   assert.equal(replyText(await askUdp(none.port, queryBytes("A", "www.example.com")))[0], "SERVFAIL ra");
+  // A UDP socket may not be connected to the broadcast address: the error comes before anything is sent.
+  const broadcast = await start(t, { upstreams: [{ host: "255.255.255.255", port: 53 }] });
+  for (let i = 0; i < 2; i++) assert.equal(replyText(await askUdp(broadcast.port, queryBytes("A", "www.example.com")))[0], "SERVFAIL ra");
   const [overTcp] = await askTcp(none.port, [queryBytes("A", "www.example.com")]);
   assert.equal(replyText(overTcp ?? Buffer.alloc(0))[0], "SERVFAIL ra");
 });

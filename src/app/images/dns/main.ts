@@ -10,7 +10,7 @@ import { createJsonLogger } from "./json-logger.ts";
 const USAGE = `usage: dns [FLAGS]
   --port N                 UDP and TCP port (53)
   --listen ADDRESS         address to listen on, may be repeated (0.0.0.0 and ::)
-  --cluster-domain NAME    the cluster's domain (cluster.local)
+  --zone NAME              the cluster's domain (cluster.local)
   --ttl SECONDS            lifetime of the cluster's records, 0 to 3600 (5)
   --pods MODE              whether 1-2-3-4.<namespace>.pod answers: insecure or disabled (insecure)
   --dns-service NS/NAME    the Service of this server, named by NS records (kube-system/kube-dns)
@@ -36,7 +36,7 @@ try {
     logger,
     port,
     ...(values.listen === undefined ? {} : { addresses: values.listen }),
-    clusterDomain: values["cluster-domain"],
+    clusterDomain: values.zone,
     ttlSeconds: number("ttl", 0, 3600),
     pods: podsMode(values.pods),
     dnsService: dnsService(values["dns-service"]),
@@ -62,7 +62,7 @@ function readFlags(): { values: Flags } {
       options: {
         port: { type: "string", default: "53" },
         listen: { type: "string", multiple: true },
-        "cluster-domain": { type: "string", default: "cluster.local" },
+        zone: { type: "string", default: "cluster.local" },
         ttl: { type: "string", default: "5" },
         pods: { type: "string", default: "insecure" },
         "dns-service": { type: "string", default: "kube-system/kube-dns" },
@@ -85,7 +85,7 @@ function readFlags(): { values: Flags } {
 interface Flags {
   port: string;
   listen?: string[];
-  "cluster-domain": string;
+  zone: string;
   ttl: string;
   pods: string;
   "dns-service": string;
