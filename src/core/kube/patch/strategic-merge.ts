@@ -27,7 +27,8 @@ export interface MergeContext {
 function contextOf(context: MergeContext, key: string): MergeContext {
   const { lookup, field } = context;
   if (field?.type === "map") return { lookup, field: field.items };
-  return { lookup, field: field?.ref === undefined ? undefined : lookup(field.ref)?.fields[key] };
+  const fields = field?.ref === undefined ? undefined : lookup(field.ref)?.fields;
+  return { lookup, field: fields !== undefined && Object.hasOwn(fields, key) ? fields[key] : undefined };
 }
 
 /** Merges one object: the heart of it, also for the elements of keyed lists. */
