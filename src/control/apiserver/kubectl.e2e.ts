@@ -294,6 +294,22 @@ const CASES: readonly Case[] = [
       assert.match(await k.fails(["scale", "deployment/web", "--replicas=2", "--current-replicas=7"]), /Expected replicas to be 7, was 1/);
     },
   ],
+  [
+    "server-side apply",
+    async (k) => {
+      const config = DEPLOYMENT.replaceAll("name: web", "name: applied");
+      assert.match(await k.ok(["apply", "--server-side", "-f", "-"], config), /deployment.apps\/applied serverside-applied/);
+      await k.ok(["apply", "--server-side", "-f", "-"], config);
+      await k.ok(["scale", "deployment/applied", "--replicas=7"]);
+      const other = config.replace("replicas: 2", "replicas: 3");
+      const conflict = await k.fails(["apply", "--server-side", "-f", "-"], other);
+      assert.match(conflict, /Apply failed with 1 conflict: conflict with "kubectl[^"]*" with subresource "scale"/);
+      await k.ok(["apply", "--server-side", "--force-conflicts", "-f", "-"], other);
+      assert.equal(await k.ok(["get", "deploy", "applied", "-o", "jsonpath={.spec.replicas}"]), "3");
+      assert.match(await k.ok(["get", "deploy", "applied", "-o", "yaml", "--show-managed-fields"]), /manager: kubectl\n/);
+      await k.ok(["delete", "deploy", "applied"]);
+    },
+  ],
   ["rollout status, history and undo", rollout],
   [
     "describe and events",

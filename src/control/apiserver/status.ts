@@ -116,7 +116,3 @@ export function internalError(message: string): StatusError {
 export function serviceUnavailable(message: string): StatusError {
   return new StatusError(503, "ServiceUnavailable", message);
 }
-
-export function tooManyRequests(message: string, retryAfterSeconds: number): StatusError {
-  return new StatusError(429, "TooManyRequests", message, { details: { retryAfterSeconds } });
-}

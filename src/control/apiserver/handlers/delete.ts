@@ -43,7 +43,7 @@ export function isDeleteDryRun(call: ResourceCall, options: DeleteOptions): bool
   return isDryRun(call.query) || (options.dryRun ?? []).length > 0;
 }
 
-export async function readDeleteOptions(call: ResourceCall): Promise<DeleteOptions> {
+async function readDeleteOptions(call: ResourceCall): Promise<DeleteOptions> {
   const body = await readValue(call.req);
   return body === undefined ? optionsFromQuery(call.query) : parseDeleteOptions(body);
 }

@@ -9,10 +9,12 @@ import type { Served } from "../registry/types.ts";
 import { asJson, updateObject } from "../registry/update.ts";
 import type { ApiObject } from "../registry/version.ts";
 import { badRequest, notFound, tooLarge, unsupportedMediaType } from "../status.ts";
+import { handleApply } from "./apply.ts";
 
 const JSON_PATCH = "application/json-patch+json";
 const MERGE_PATCH = "application/merge-patch+json";
 const STRATEGIC_PATCH = "application/strategic-merge-patch+json";
+const APPLY_PATCH = "application/apply-patch+yaml";
 const TYPES = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH];
 
 // endpoints/handlers/patch.go maxJSONPatchOperations
@@ -22,6 +24,7 @@ export type PatchFunction = (object: Json) => Json;
 
 export async function handlePatch(call: ObjectCall, part: "main" | "status" = "main"): Promise<void> {
   const { served, path, name } = call;
+  if (mediaTypeOf(call.req) === APPLY_PATCH) return handleApply(call, part);
   const apply = await readPatch(call, served.resource);
   const key = { namespace: path.namespace, name };
   const wanted = (old: ApiObject | undefined): ApiObject => {
@@ -39,7 +42,7 @@ export async function handlePatch(call: ObjectCall, part: "main" | "status" = "m
 /** The body as a function from the present object to the wanted one. Throws UnsupportedMediaType for kinds of patch that are not there. */
 export async function readPatch(call: ObjectCall, kind: Served["resource"]): Promise<PatchFunction> {
   const type = mediaTypeOf(call.req);
-  if (!TYPES.includes(type)) throw unsupportedMediaType(TYPES);
+  if (!TYPES.includes(type)) throw unsupportedMediaType([...TYPES, APPLY_PATCH]);
   const patch = parseJson((await readBody(call.req)).toString("utf8")) as Json;
   if (type === JSON_PATCH) {
     if (Array.isArray(patch) && patch.length > MAX_OPERATIONS) {

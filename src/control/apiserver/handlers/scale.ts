@@ -34,7 +34,7 @@ export async function handleScale(call: ObjectCall): Promise<void> {
     object["spec"] = { ...(object["spec"] as object), replicas: scale.spec?.replicas ?? 0 };
     return object;
   };
-  const { version } = await updateObject(registry, served, { key, part: "main", wanted }, writeOf(call));
+  const { version } = await updateObject(registry, served, { key, part: "main", subresource: "scale", wanted }, writeOf(call));
   await sendObject(call, 200, scaleOf(version.object));
 }
 

@@ -21,8 +21,10 @@ export async function handleTokenRequest(call: ObjectCall, tokens: ServiceAccoun
   const request = decodeAs(call, TOKEN_REQUEST, body ?? {}) as unknown as TokenRequest;
   const account = headObject(registry, SERVICE_ACCOUNTS, { namespace: path.namespace, name });
   if (account === undefined) throw notFound(SERVICE_ACCOUNTS, name);
-  const { audiences = [], expirationSeconds = DEFAULT_SECONDS, boundObjectRef } = request.spec;
+  const { expirationSeconds = DEFAULT_SECONDS, boundObjectRef } = request.spec;
   checkExpiration(name, expirationSeconds);
+  // Required by its type, left out by every client that wants a token for us.
+  const audiences = (request.spec as Partial<TokenRequest["spec"]>).audiences ?? [];
   const wanted = audiences.length === 0 ? [tokens.issuer] : audiences;
   const namespace = path.namespace ?? "";
   const subject: TokenSubject = { namespace, name, uid: account.metadata.uid, ...bindingOf(call, namespace, boundObjectRef) };

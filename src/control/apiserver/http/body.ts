@@ -83,7 +83,7 @@ export async function readValue(req: IncomingMessage): Promise<unknown> {
 }
 
 /** The `fieldValidation` parameter; Warn unless told, as since Kubernetes 1.27. */
-export function fieldValidationOf(query: URLSearchParams): FieldValidation {
+function fieldValidationOf(query: URLSearchParams): FieldValidation {
   const value = query.get("fieldValidation") ?? "";
   if (value === "") return "Warn";
   if (value === "Strict" || value === "Warn" || value === "Ignore") return value;

@@ -35,16 +35,15 @@ export function isDryRun(query: URLSearchParams): boolean {
 }
 
 export function writeOf(call: Call, dryRun: boolean = isDryRun(call.query)): WriteInProgress {
-  return new WriteInProgress(call.registry, { user: call.user, dryRun, warnings: call.warnings });
+  return new WriteInProgress(call.registry, { user: call.user, dryRun, warnings: call.warnings, fieldManager: fieldManagerOf(call) });
+}
+
+/** The parameter, or the name that the client's program gives itself (apiserver `endpoints/handlers/create.go` managerOrUserAgent). */
+function fieldManagerOf(call: Call): string {
+  const asked = call.query.get("fieldManager") ?? "";
+  return asked === "" ? ((call.req.headers["user-agent"] ?? "").split("/")[0] ?? "") || "unknown" : asked;
 }
 
 export function isWatch(query: URLSearchParams, path: ResourcePath): boolean {
   return path.watch || (query.has("watch") && isTrue(query.get("watch")));
-}
-
-/** Aborts when the client has gone away. */
-export function goneSignal(call: Call): AbortSignal {
-  const controller = new AbortController();
-  call.res.once("close", () => controller.abort());
-  return controller.signal;
 }

@@ -2,10 +2,10 @@
 // After apiserver `endpoints/handlers/negotiation/negotiate.go`; clauses are weighed by q, then taken in their order.
 import { notAcceptable } from "../status.ts";
 
-export type Encoding = "json" | "yaml";
+type Encoding = "json" | "yaml";
 
 /** How objects are shown: as they are, as table rows, or with nothing but their metadata. */
-export type Projection = "full" | "table" | "partial";
+type Projection = "full" | "table" | "partial";
 
 export interface MediaType {
   readonly encoding: Encoding;

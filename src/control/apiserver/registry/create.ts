@@ -52,6 +52,7 @@ function prepareNew(registry: Registry, served: Served, object: ApiObject, write
   const { strategy } = served;
   initMetadata(registry, served, object);
   if (hasStatus(served) && strategy.keepsStatusOnCreate !== true) object["status"] = {};
+  if (!write.isApply) delete object.metadata.managedFields;
   admitCreate(served, object, write);
   strategy.prepareForCreate?.(object, write);
 }

@@ -2,7 +2,7 @@
 // apiserver `storage/continue.go`.
 import { badRequest, invalidOptions } from "../status.ts";
 
-export type VersionMatch = "Exact" | "NotOlderThan";
+type VersionMatch = "Exact" | "NotOlderThan";
 
 export interface ListOptions {
   readonly limit: number | undefined;
@@ -18,7 +18,7 @@ export interface ContinueToken {
   readonly after: string;
 }
 
-export function parseResourceVersion(text: string | null): number | undefined {
+function parseResourceVersion(text: string | null): number | undefined {
   if (text === null || text === "") return undefined;
   if (!/^\d{1,15}$/.test(text)) throw badRequest(`resourceVersion: Invalid value: "${text}": must be a number`);
   return Number(text);

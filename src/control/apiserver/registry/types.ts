@@ -18,6 +18,10 @@ export interface Write {
   readonly user: User;
   /** Everything happens except the write itself; what `undo` was given runs at the end. */
   readonly dryRun: boolean;
+  /** Who is told to have changed the fields (metadata.managedFields). */
+  readonly fieldManager: string;
+  /** Server-side apply: the object comes with its managedFields. */
+  readonly isApply: boolean;
   /** Shown to the client as a Warning header. */
   warn(text: string): void;
   /** Takes back a side effect (an allocated address) when the write does not happen. */

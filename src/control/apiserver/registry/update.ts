@@ -1,6 +1,9 @@
 // Replacing an object, whole or its status. After apiserver `registry/generic/registry/store.go` Update and `registry/rest/update.go`.
-import { formatKey, type Json, jsonEquals, type ObjectKey } from "#kube";
+import { formatTime } from "#base";
+import { apiVersionOf, formatKey, type Json, jsonEquals, type ObjectKey } from "#kube";
 import { isStoreError } from "#store";
+import { followUpdate } from "../apply/apply.ts";
+import { rootField } from "../apply/walk.ts";
 import { conflict, notFound } from "../status.ts";
 import { checkValid, createObject, hasStatus } from "./create.ts";
 import { keepMetadata, keepMetadataForStatus } from "./metadata.ts";
@@ -14,6 +17,8 @@ export interface UpdateRequest {
   readonly wanted: (old: ApiObject | undefined) => ApiObject;
   /** `status`: nothing but the status changes. `main`: everything but the status. `any`: what the server itself changes. */
   readonly part: "main" | "status" | "any";
+  /** Under which name managedFields tells of the change, where it is not `part`. */
+  readonly subresource?: string;
   /** Even where the kind's PUT does not. */
   readonly createIfMissing?: boolean;
 }
@@ -82,6 +87,7 @@ async function replace(
   const wanted = request.part === "status" ? withOwnStatus(served, object, old) : object;
   if (request.part === "main") separate(served, wanted, old, write);
   else if (request.part === "status") strategy.prepareForStatusUpdate?.(wanted, old, write);
+  if (!write.isApply) follow({ registry, served, request, write }, wanted, old);
   // What users may not change the server may: a binding sets the node of a pod.
   checkValid(served, wanted, request.part === "any" ? undefined : old, write);
   const revision = Number(old.metadata.resourceVersion);
@@ -95,6 +101,17 @@ async function replace(
     return { version: version.at(at), created: false };
   }
   return { version: (await registry.store.put(table, key, version, revision)).value, created: false };
+}
+
+function follow({ registry, served, request, write }: Replacing, wanted: ApiObject, old: ApiObject): void {
+  const stored = served.view?.resource ?? served.resource;
+  const subresource = request.subresource ?? (request.part === "status" ? "status" : "");
+  followUpdate(old, wanted, {
+    manager: { name: write.fieldManager, operation: "Update", apiVersion: apiVersionOf(stored), subresource },
+    part: request.part === "status" ? "status" : "main",
+    schema: () => rootField(stored),
+    now: formatTime(registry.clock.now()),
+  });
 }
 
 /** A write of the main resource: metadata that the server owns and the status stay, the generation follows the rest. */

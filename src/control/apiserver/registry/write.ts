@@ -5,6 +5,8 @@ export class WriteInProgress implements Write {
   readonly registry: Registry;
   readonly user: User;
   readonly dryRun: boolean;
+  readonly fieldManager: string;
+  readonly isApply: boolean;
   readonly #warnings: string[];
   #undo: (() => void)[] = [];
   #done: (() => void)[] = [];
@@ -13,6 +15,8 @@ export class WriteInProgress implements Write {
     this.registry = registry;
     this.user = options.user;
     this.dryRun = options.dryRun;
+    this.fieldManager = options.fieldManager ?? "apiserver";
+    this.isApply = options.isApply === true;
     this.#warnings = options.warnings;
   }
 
@@ -56,6 +60,8 @@ export interface WriteOptions {
   readonly user: User;
   readonly dryRun: boolean;
   readonly warnings: string[];
+  readonly fieldManager?: string;
+  readonly isApply?: boolean;
 }
 
 /** The server itself, for what it creates on its own account. */

@@ -170,7 +170,7 @@ test("an allocator gives each address once, until the range is full", () => {
 
 test("chosen addresses come from above those that are left for the choosy", () => {
   const allocator = new IpAllocator(parsePrefix("10.96.0.0/16"));
-  for (let i = 0; i < 200; i++) assert.ok(!/^10\.96\.0\./.test(allocator.takeNext() ?? ""));
+  for (let i = 0; i < 200; i++) assert.ok(!allocator.takeNext()?.startsWith("10.96.0."));
   const ports = new PortAllocator({ first: 30_000, last: 30_031 });
   const given = Array.from({ length: 16 }, () => ports.takeNext() ?? 0);
   assert.ok(given.every((port) => port >= 30_016));

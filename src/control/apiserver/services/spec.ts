@@ -51,7 +51,7 @@ function sameNodePorts(a: ServiceSpec, b: ServiceSpec): boolean {
   const ports = (spec: ServiceSpec): string =>
     (spec.ports ?? [])
       .flatMap((port) => port.nodePort ?? [])
-      .sort()
+      .sort((x, y) => x - y)
       .join();
   return ports(a) === ports(b);
 }

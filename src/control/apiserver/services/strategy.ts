@@ -8,7 +8,7 @@ import { listObjects } from "../registry/access.ts";
 import type { Registry, Strategy, Write } from "../registry/types.ts";
 import type { Writable } from "../registry/version.ts";
 import { StatusError } from "../status.ts";
-import { type FamilyName, familyName, initFamilies } from "./families.ts";
+import { familyName, initFamilies } from "./families.ts";
 import { IpAllocator } from "./ip-allocator.ts";
 import { PortAllocator, type PortRange } from "./port-allocator.ts";
 import {
@@ -133,7 +133,7 @@ export class ServiceStrategy implements Strategy<Service> {
     this.#allocatorOf(ip.includes(":") ? "IPv6" : "IPv4")?.release(ip);
   }
 
-  #allocatorOf(family: string | FamilyName): IpAllocator | undefined {
+  #allocatorOf(family: string): IpAllocator | undefined {
     return this.#ips.find((allocator) => familyName(allocator.family) === family);
   }
 

@@ -14,7 +14,7 @@ import { NAMESPACES } from "#kube";
 import type { Strategy } from "../registry/types.ts";
 import { forbidden } from "../status.ts";
 
-export const NAME_LABEL = "kubernetes.io/metadata.name";
+const NAME_LABEL = "kubernetes.io/metadata.name";
 const NAMESPACE_FINALIZER = "kubernetes";
 const IMMORTAL: ReadonlySet<string> = new Set(["default", "kube-system", "kube-public"]);
 

@@ -78,7 +78,7 @@ async function sendRequest(req: IncomingMessage, res: ServerResponse, target: Ta
   });
 }
 
-export function forwardedHeaders(headers: IncomingHttpHeaders, target: Target): Record<string, string | string[]> {
+function forwardedHeaders(headers: IncomingHttpHeaders, target: Target): Record<string, string | string[]> {
   const kept: Record<string, string | string[]> = { host: hostHeader(target), connection: "close" };
   for (const [name, value] of Object.entries(headers)) if (value !== undefined && !NOT_FORWARDED.has(name)) kept[name] = value;
   return { ...kept, ...target.headers };
