@@ -99,6 +99,10 @@ async function namespace(name: string): Promise<string> {
   return name;
 }
 
+function byText(a: string | undefined, b: string | undefined): number {
+  return String(a).localeCompare(String(b));
+}
+
 test("nodes get a block of both families", async () => {
   await until(informers.nodes, () => informers.nodes.list().every((node) => node.spec?.podCIDRs?.length === 2));
   const blocks = Object.fromEntries(informers.nodes.list().map((node) => [node.metadata.name, node.spec?.podCIDRs?.join()]));
@@ -114,7 +118,7 @@ test("from a Deployment to pods on nodes, spread, and how long that takes", asyn
   assert.deepEqual(
     podsOf(ns)
       .map((pod) => pod.spec?.nodeName)
-      .sort(),
+      .sort(byText),
     ["node-1", "node-2", "node-3"],
   );
 });
@@ -156,7 +160,7 @@ test("a rollout to its end, its endpoints, an undo, and a foreground deletion th
   const revisions = informers.replicaSets
     .list(ns)
     .map((rs) => `${rs.metadata.annotations?.["deployment.kubernetes.io/revision"]}: ${rs.spec?.replicas}`);
-  assert.deepEqual(revisions.sort(), ["2: 0", "3: 4"]);
+  assert.deepEqual(revisions.sort(byText), ["2: 0", "3: 4"]);
 
   await client.delete(DEPLOYMENTS, { namespace: ns, name: "web" }, { propagationPolicy: "Foreground" });
   await until(informers.deployments, () => current() === undefined);

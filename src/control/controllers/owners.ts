@@ -18,14 +18,14 @@ export function isControlledBy(object: KubeObject, owner: Stored): boolean {
   return controllerOf(object)?.uid === owner.metadata.uid;
 }
 
-export interface Claims<T extends KubeObject> {
+interface Claims<T extends KubeObject> {
   readonly owned: Stored<T>[];
   readonly adopt: Stored<T>[];
   readonly release: Stored<T>[];
 }
 
 /** Sorts candidates of the owner's namespace. An owner that is being deleted adopts nothing. */
-export function computeClaims<T extends KubeObject>(
+function computeClaims<T extends KubeObject>(
   owner: Stored,
   selector: LabelSelector | undefined,
   candidates: readonly Stored<T>[],

@@ -1,7 +1,7 @@
 // What controllers ask about a pod (kubernetes `pkg/api/v1/pod/util.go`, `pkg/controller/controller_utils.go`).
 import type { Pod, PodCondition } from "kubernetes-types/core/v1";
 
-export function podCondition(pod: Pod, type: string): PodCondition | undefined {
+function podCondition(pod: Pod, type: string): PodCondition | undefined {
   return pod.status?.conditions?.find((condition) => condition.type === type);
 }
 

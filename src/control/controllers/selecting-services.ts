@@ -6,7 +6,7 @@ import { changesEndpoint } from "./endpointslice/endpoint.ts";
 
 const parsed = new WeakMap<Service, ParsedLabelSelector>();
 
-export function selects(service: Service, labels: Readonly<Record<string, string>> | undefined): boolean {
+function selects(service: Service, labels: Readonly<Record<string, string>> | undefined): boolean {
   let selector = parsed.get(service);
   if (selector === undefined) {
     selector = selectorOfMap(service.spec?.selector);

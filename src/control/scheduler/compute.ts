@@ -27,7 +27,7 @@ export function pickNode(pod: Stored<Pod>, nodes: readonly NodeState[]): Decisio
 }
 
 /** `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` (kubernetes `framework/types.go`, FitError). */
-export function describeFailure(nodes: number, reasons: ReadonlyMap<string, number>): string {
+function describeFailure(nodes: number, reasons: ReadonlyMap<string, number>): string {
   const texts = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
   return `0/${nodes} nodes are available: ${texts.join(", ")}.`;
 }

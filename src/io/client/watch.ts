@@ -57,7 +57,7 @@ function decodeEvent<T extends KubeObject>(resource: Resource<T>, line: string, 
 const NEWLINE = 0x0a;
 
 /** Lines of UTF-8 text; only the part after the last newline is kept between chunks. */
-export async function* readLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+async function* readLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
   let rest: Buffer[] = [];
   for await (const chunk of chunks) {
     let from = 0;

@@ -1,7 +1,15 @@
 import type { Deployment, ReplicaSet } from "kubernetes-types/apps/v1";
 import { DEPLOYMENTS, type Stored } from "#kube";
 import { ownerReference } from "../owners.ts";
-import { DESIRED_REPLICAS, newReplicaSetAnnotations, nextRevision, numberAnnotation, revisionOf, sizeAnnotations } from "./annotations.ts";
+import {
+  DESIRED_REPLICAS,
+  MAX_REPLICAS,
+  newReplicaSetAnnotations,
+  nextRevision,
+  numberAnnotation,
+  revisionOf,
+  sizeAnnotations,
+} from "./annotations.ts";
 import { boundsOf, newReplicaSetSize, proportionalScale, replicasOf } from "./rolling.ts";
 import { POD_TEMPLATE_HASH, templateHash } from "./template.ts";
 
@@ -16,7 +24,7 @@ export function specReplicas(replicaSet: ReplicaSet): number {
   return replicaSet.spec?.replicas ?? 0;
 }
 
-export function allOf(rollout: Rollout): Stored<ReplicaSet>[] {
+function allOf(rollout: Rollout): Stored<ReplicaSet>[] {
   return rollout.fresh === undefined ? [...rollout.old] : [...rollout.old, rollout.fresh];
 }
 
@@ -45,7 +53,7 @@ export function scaledSizes(rollout: Rollout): Map<string, number> {
     name: replicaSet.metadata.name,
     replicas: specReplicas(replicaSet),
     available: replicaSet.status?.availableReplicas ?? 0,
-    maxReplicas: numberAnnotation(replicaSet, "deployment.kubernetes.io/max-replicas"),
+    maxReplicas: numberAnnotation(replicaSet, MAX_REPLICAS),
   }));
   const resizes = proportionalScale(boundsOf(deployment), measured, deployment.status?.replicas ?? 0);
   for (const { name, replicas } of resizes) sizes.set(name, replicas);

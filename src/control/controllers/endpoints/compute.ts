@@ -58,7 +58,7 @@ function primaryFamily(service: Service): AddressType {
 }
 
 /** One subset per set of ports, each in the order that API writes always have, so that equal content is equal text. */
-export function computeSubsets(service: Stored<Service>, pods: readonly Stored<Pod>[]): EndpointSubset[] {
+function computeSubsets(service: Stored<Service>, pods: readonly Stored<Pod>[]): EndpointSubset[] {
   const groups = new Map<string, { ports: EndpointPort[]; ready: EndpointAddress[]; notReady: EndpointAddress[] }>();
   const showsAll = service.spec?.publishNotReadyAddresses === true;
   for (const pod of pods) {

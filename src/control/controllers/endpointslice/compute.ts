@@ -7,10 +7,10 @@ import { type AddressType, hasEndpoint, isHeadless, makeEndpoint, podAddress, re
 import { groupByPorts, type Packed, packSlices } from "./pack.ts";
 
 export const SERVICE_NAME = "kubernetes.io/service-name";
-export const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
-export const HEADLESS = "service.kubernetes.io/headless";
-export const TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time";
-export const OUR_NAME = "endpointslice-controller.k8s.io";
+const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
+const HEADLESS = "service.kubernetes.io/headless";
+const TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time";
+const OUR_NAME = "endpointslice-controller.k8s.io";
 
 const RESERVED: ReadonlySet<string> = new Set([SERVICE_NAME, MANAGED_BY, HEADLESS]);
 

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Endpoint, EndpointPort } from "kubernetes-types/discovery/v1";
 
-export const MAX_ENDPOINTS_PER_SLICE = 100;
+const MAX_ENDPOINTS_PER_SLICE = 100;
 
 /** A slice as far as packing is concerned; `id` is whatever tells existing slices apart. */
 export interface Packed {

@@ -11,19 +11,19 @@ function reference(kind: string, name: string, more: Partial<OwnerReference> = {
   return { apiVersion, kind, name, uid: `uid-${name}`, controller: true, blockOwnerDeletion: true, ...more };
 }
 
-function object(apiVersion: string, kind: string, name: string, owners: OwnerReference[] = [], more: object = {}): KubeObject {
+function object(kind: string, name: string, owners: OwnerReference[] = [], more: object = {}): KubeObject {
   return {
-    apiVersion,
+    apiVersion: kind === "Pod" || kind === "ConfigMap" ? "v1" : "apps/v1",
     kind,
     metadata: { name, namespace: "ns", uid: `uid-${name}`, ...(owners.length === 0 ? {} : { ownerReferences: owners }), ...more },
   };
 }
 
 const TREE = [
-  object("apps/v1", "Deployment", "d"),
-  object("apps/v1", "ReplicaSet", "rs", [reference("Deployment", "d")]),
-  object("v1", "Pod", "p1", [reference("ReplicaSet", "rs")]),
-  object("v1", "Pod", "p2", [reference("ReplicaSet", "rs")]),
+  object("Deployment", "d"),
+  object("ReplicaSet", "rs", [reference("Deployment", "d")]),
+  object("Pod", "p1", [reference("ReplicaSet", "rs")]),
+  object("Pod", "p2", [reference("ReplicaSet", "rs")]),
 ];
 
 async function run(...objects: KubeObject[]): Promise<TestBed> {
@@ -59,8 +59,8 @@ test("in the foreground: the owner goes last, and nothing is left waiting", asyn
 
 test("in the foreground: what does not block the owner does not hold it up", async () => {
   using bed = await run(
-    object("v1", "ConfigMap", "owner"),
-    object("v1", "ConfigMap", "held", [reference("ConfigMap", "owner", { blockOwnerDeletion: false })], {
+    object("ConfigMap", "owner"),
+    object("ConfigMap", "held", [reference("ConfigMap", "owner", { blockOwnerDeletion: false })], {
       finalizers: ["fairlead.dev/test"],
     }),
   );
@@ -71,8 +71,8 @@ test("in the foreground: what does not block the owner does not hold it up", asy
 
 test("in the foreground: a dependent that stays keeps the owner", async () => {
   using bed = await run(
-    object("v1", "ConfigMap", "owner"),
-    object("v1", "ConfigMap", "held", [reference("ConfigMap", "owner")], { finalizers: ["fairlead.dev/test"] }),
+    object("ConfigMap", "owner"),
+    object("ConfigMap", "held", [reference("ConfigMap", "owner")], { finalizers: ["fairlead.dev/test"] }),
   );
   await bed.client.delete(CONFIG_MAPS, { namespace: "ns", name: "owner" }, { propagationPolicy: "Foreground" });
   await bed.settle();
@@ -92,16 +92,16 @@ test("orphaned: dependents stay, without their owner", async () => {
 });
 
 test("absent owners: at the start, of a new object, and another object of the same name", async () => {
-  using bed = await run(object("v1", "Pod", "lost", [reference("ReplicaSet", "gone")]), object("apps/v1", "ReplicaSet", "rs"));
+  using bed = await run(object("Pod", "lost", [reference("ReplicaSet", "gone")]), object("ReplicaSet", "rs"));
   assert.deepEqual(await names(bed, PODS), []);
-  await bed.client.create(PODS, object("v1", "Pod", "late", [reference("ReplicaSet", "rs", { uid: "another" })]));
+  await bed.client.create(PODS, object("Pod", "late", [reference("ReplicaSet", "rs", { uid: "another" })]));
   await bed.settle();
   assert.deepEqual(await names(bed, PODS), []);
 });
 
 test("one owner of several that stays is enough", async () => {
   const owners = [reference("ConfigMap", "stays", { controller: false }), reference("ConfigMap", "goes", { controller: false })];
-  using bed = await run(object("v1", "ConfigMap", "stays"), object("v1", "ConfigMap", "goes"), object("v1", "Pod", "p", owners));
+  using bed = await run(object("ConfigMap", "stays"), object("ConfigMap", "goes"), object("Pod", "p", owners));
   await bed.client.delete(CONFIG_MAPS, { namespace: "ns", name: "goes" });
   await bed.settle();
   const pod = await bed.client.get(PODS, { namespace: "ns", name: "p" });
@@ -112,7 +112,7 @@ test("one owner of several that stays is enough", async () => {
 });
 
 test("owners of unknown kinds are taken to be there", async () => {
-  using bed = await run(object("v1", "Pod", "p", [reference("Widget", "w", { apiVersion: "example.com/v1" })]));
+  using bed = await run(object("Pod", "p", [reference("Widget", "w", { apiVersion: "example.com/v1" })]));
   assert.deepEqual(await names(bed, PODS), ["p"]);
 });
 

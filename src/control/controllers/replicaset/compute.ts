@@ -7,7 +7,7 @@ import { isPodActive, isPodAvailable, isPodReady, readySinceMs } from "../pod-st
 import { podsToDelete } from "./deletion-order.ts";
 
 // kubernetes `pkg/controller/replicaset/replica_set.go`: one round changes at most so many pods.
-export const BURST_REPLICAS = 500;
+const BURST_REPLICAS = 500;
 
 export interface Replication {
   readonly create: number;

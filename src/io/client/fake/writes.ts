@@ -120,7 +120,7 @@ function setOrDelete(item: Item, part: "spec" | "status", value: unknown): void 
   else item[part] = value;
 }
 
-export function checkVersion(resource: Resource, current: Item, wanted: { resourceVersion?: string; uid?: string }): void {
+function checkVersion(resource: Resource, current: Item, wanted: { resourceVersion?: string; uid?: string }): void {
   const sameVersion = wanted.resourceVersion === undefined || wanted.resourceVersion === current.metadata.resourceVersion;
   const sameUid = wanted.uid === undefined || wanted.uid === current.metadata.uid;
   if (sameVersion && sameUid) return;

@@ -18,7 +18,7 @@ async function serve(onExec: (socket: WebSocket, url: URL) => void) {
     const log = url.pathname.endsWith("/log");
     const missing = { kind: "Status", code: 404, reason: "NotFound", message: 'pods "p" not found' };
     if (!log || url.searchParams.get("container") === "none") res.writeHead(404).end(JSON.stringify(missing));
-    else res.writeHead(200).end(`one\ntwo ${url.searchParams}\n`);
+    else res.writeHead(200).end(`one\ntwo ${url.searchParams.toString()}\n`);
   });
   const sockets = new WebSocketServer({ noServer: true, handleProtocols: (offered) => [...offered][0] ?? false });
   server.on("upgrade", (req, socket, head) => {
@@ -67,8 +67,8 @@ test("exec sends input, receives both outputs and the exit code", async () => {
     stdin: (async function* () {
       yield Buffer.from("hello");
     })(),
-    onStdout: (chunk) => seen.push(`out ${chunk}`),
-    onStderr: (chunk) => seen.push(`err ${chunk}`),
+    onStdout: (chunk) => seen.push(`out ${chunk.toString()}`),
+    onStderr: (chunk) => seen.push(`err ${chunk.toString()}`),
   });
   assert.equal(code, 3);
   assert.deepEqual(seen, ["out hello", "err oops"]);
