@@ -11,7 +11,7 @@ const script: string = new URL("testing/two-nodes.ts", import.meta.url).pathname
 for (const overlay of ["vxlan", "host-gw"]) {
   test(`two nodes, ${overlay}`, { timeout: 90_000 }, (t) => {
     const user = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
-    const namespaces = [...user, "--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child=SIGKILL"];
+    const namespaces = [...user, "--net", "--mount", "--ipc", "--uts", "--pid", "--mount-proc", "--fork", "--kill-child=SIGKILL"];
     const home = mkdtempSync(`${tmpdir()}/fairlead-agent-`);
     t.after(() => rmSync(home, { recursive: true, force: true }));
     const args = [...namespaces, "--", process.execPath, script, home, overlay];

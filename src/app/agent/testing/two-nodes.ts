@@ -16,6 +16,10 @@ const pods: Informer<Pod> = createInformer(cluster.client, PODS, { namespace: "d
 process.on("exit", (code) => {
   if (code !== 0) showLogs();
 });
+setTimeout(() => {
+  console.error("still waiting after 40 s");
+  process.exit(1);
+}, 40_000).unref();
 console.log(`ready after (ms): ${JSON.stringify(cluster.readyMs)}`);
 
 const created = performance.now();
@@ -36,7 +40,12 @@ memory();
 process.exit(0);
 
 async function createPod(name: string, nodeName: string): Promise<void> {
-  const spec = { nodeName, terminationGracePeriodSeconds: 0, containers: [{ name: "c", image: "agnhost", args: ["netexec"] }] };
+  const readinessProbe = { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 };
+  const spec = {
+    nodeName,
+    terminationGracePeriodSeconds: 0,
+    containers: [{ name: "c", image: "agnhost", args: ["netexec"], readinessProbe }],
+  };
   await cluster.client.create(PODS, { metadata: { name, namespace: "default" }, spec });
 }
 
