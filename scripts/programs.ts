@@ -4,7 +4,6 @@ export const PROGRAMS: Record<string, string> = {
   apiserver: "src/app/apiserver/main.ts",
   controllers: "src/app/controllers/main.ts",
   agent: "src/app/agent/main.ts",
-  agent: "src/app/agent/main.ts",
   sandbox: "src/app/sandbox/main.ts",
   supervisor: "src/app/supervisor/main.ts",
   agnhost: "src/app/images/agnhost/main.ts",
