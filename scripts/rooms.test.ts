@@ -40,9 +40,9 @@ function roomOf(file: string): Room | undefined {
 
 const SOURCES: readonly string[] = globSync("src/**/*.ts", { cwd: root });
 
-/** Tests may stand a room beside a fake or a real one of another. */
+/** Tests, and what is only for them, may stand a room beside a fake or a real one of another. */
 function isTest(file: string): boolean {
-  return /\.(test|prop|netns|e2e)\.ts$/.test(file);
+  return /\.(test|prop|netns|e2e)\.ts$|\/testing\//.test(file);
 }
 
 function specifiersOf(file: string): string[] {
