@@ -6,7 +6,7 @@ import type { BridgePlan, PodPlan, PodRange, Sysctl } from "./types.ts";
 
 export const BRIDGE = "cni0";
 /** RTPROT of the routes in a pod. */
-export const ROUTE_PROTOCOL = 201;
+const ROUTE_PROTOCOL = 201;
 const MAC_TAG = 0;
 const DEFAULT: Readonly<Record<Family, Prefix>> = { 4: parsePrefix("0.0.0.0/0"), 6: parsePrefix("::/0") };
 

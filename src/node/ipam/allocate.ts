@@ -4,7 +4,7 @@ import { type Addr, formatAddr, formatPrefix } from "#ip";
 import { inRange, nextInRange, rangeKey } from "./range.ts";
 import type { IpamState, IpamStep, Lease, Owner, Range } from "./types.ts";
 
-export function sameOwner(a: Owner, b: Owner): boolean {
+function sameOwner(a: Owner, b: Owner): boolean {
   return a.containerId === b.containerId && a.ifName === b.ifName;
 }
 

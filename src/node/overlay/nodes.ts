@@ -7,7 +7,7 @@ import { VTEP_MAC_ANNOTATION } from "./names.ts";
 import type { OverlayProblem, PeerNode } from "./types.ts";
 
 /** Node addresses of type InternalIP. */
-export function internalAddrs(node: Node): Addr[] {
+function internalAddrs(node: Node): Addr[] {
   return (node.status?.addresses ?? []).flatMap((one) => {
     const addr = one.type === "InternalIP" ? tryParseAddr(one.address) : undefined;
     return addr === undefined ? [] : [addr];

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { NetNs } from "#linux";
 
-export interface Question {
+interface Question {
   readonly protocol: "udp" | "tcp";
   readonly host: string;
   readonly port: number;
@@ -12,7 +12,7 @@ export interface Question {
   readonly timeoutMs?: number;
 }
 
-export interface Answer {
+interface Answer {
   /** The asker's address as the answerer saw it. */
   readonly seenAs: string;
   /** The answerer's address as the asker saw it. */
