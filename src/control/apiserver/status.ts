@@ -22,9 +22,8 @@ export class StatusError extends FairleadError {
 
   /** From a Status made elsewhere, such as the 422 of the validation. */
   static from(status: Status): StatusError {
-    return new StatusError(status.code ?? 500, status.reason ?? "InternalError", status.message ?? "", {
-      ...(status.details === undefined ? {} : { details: status.details }),
-    });
+    const extra = status.details === undefined ? {} : { details: status.details };
+    return new StatusError(status.code ?? 500, status.reason ?? "InternalError", status.message ?? "", extra);
   }
 }
 

@@ -204,12 +204,17 @@ export async function startTestProcess(keys: TestKeys, again?: { directory: stri
     writeFileSync(join(directory, name), text, { mode: 0o600 });
     return join(directory, name);
   };
-  const args = [
-    ...["--store", join(directory, "store.db"), "--listen", `127.0.0.1:${port}`, "--unix-socket", join(directory, "api.sock")],
-    ...["--tls-cert", file("server.crt", keys.server.certificate), "--tls-key", file("server.key", keys.server.key)],
-    ...["--client-ca", file("ca.crt", keys.ca), "--service-account-key", file("sa.key", keys.serviceAccountKey)],
-    ...["--token-file", file("tokens.csv", `${keys.token},token-user,7,"testers"\n`), "--advertise-address", "172.18.0.1,fd00:18::1"],
-  ];
+  const args = Object.entries({
+    store: join(directory, "store.db"),
+    listen: `127.0.0.1:${port}`,
+    "unix-socket": join(directory, "api.sock"),
+    "tls-cert": file("server.crt", keys.server.certificate),
+    "tls-key": file("server.key", keys.server.key),
+    "client-ca": file("ca.crt", keys.ca),
+    "service-account-key": file("sa.key", keys.serviceAccountKey),
+    "token-file": file("tokens.csv", `${keys.token},token-user,7,"testers"\n`),
+    "advertise-address": "172.18.0.1,fd00:18::1",
+  }).flatMap(([name, value]) => [`--${name}`, value]);
   const kubeconfig = file("kubeconfig", JSON.stringify(kubeconfigOf(keys, port)));
   const program = process.env["FAIRLEAD_TEST_APISERVER"] ?? new URL("../../app/apiserver/main.ts", import.meta.url).pathname;
   const env = { ...process.env, FAIRLEAD_READY_FD: "3", FAIRLEAD_LOG_LEVEL: "warn" };

@@ -44,7 +44,7 @@ export function itemKey(field: FieldSchema | undefined, item: Json): string | un
 }
 
 /** The parts of a value: fields of an object, items of a list that has names for them. */
-export function partsOf(field: FieldSchema | undefined, value: Json): [key: string, part: Json, field: FieldSchema | undefined][] {
+function partsOf(field: FieldSchema | undefined, value: Json): [key: string, part: Json, field: FieldSchema | undefined][] {
   if (isObject(value)) return Object.entries(value).map(([name, part]) => [`f:${name}`, part, fieldOf(field, name)]);
   if (!isArray(value)) return [];
   return value.flatMap((item) => {

@@ -20,10 +20,6 @@ export class Watches {
     this.#timer.unref();
   }
 
-  get size(): number {
-    return this.#streams.size;
-  }
-
   add(stream: WatchStream): void {
     this.#streams.add(stream);
   }
