@@ -80,11 +80,10 @@ function containerId(status: ContainerStatus): string {
 }
 
 function isReady(input: StatusInput, container: Container, latest: ContainerStatus | undefined): boolean {
-  if (latest === undefined) return false;
-  if (latest.state === "running") return input.started(latest.id) && input.ready(latest.id);
-  // An init container that has done its work is ready.
+  // An init container that has done its work is ready; others serve.
   const isPlainInit = initContainersOf(input.pod).includes(container) && !isSidecar(container);
-  return isPlainInit && latest.state === "exited" && latest.exitCode === 0;
+  if (isPlainInit) return latest?.state === "exited" && latest.exitCode === 0;
+  return latest?.state === "running" && input.started(latest.id) && input.ready(latest.id);
 }
 
 function stateOf(input: StatusInput, latest: ContainerStatus | undefined, waiting: Waiting | undefined): ContainerState {
