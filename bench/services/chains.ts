@@ -19,7 +19,7 @@ import {
 } from "#nft";
 import { podsOf, type Sizes, vip } from "./cluster.ts";
 
-export const CHAINS_TABLE: TableId = { family: "inet", name: "chain-per-endpoint" };
+const CHAINS_TABLE: TableId = { family: "inet", name: "chain-per-endpoint" };
 
 const table = CHAINS_TABLE;
 const serviceIps: SetHeader = { name: "service-ips", key: ["ipv4_addr", "inet_proto", "inet_service"], data: "verdict" };

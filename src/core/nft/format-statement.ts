@@ -6,7 +6,7 @@ import { DATATYPES, formatFlags, formatValue, isInterval, type Value } from "./d
 import { formatInterval, maskBits } from "./intervals.ts";
 import { formatDuration, formatVerdict, quote } from "./text.ts";
 
-export function formatExpr(expr: Expr): string {
+function formatExpr(expr: Expr): string {
   switch (expr.kind) {
     case "payload":
       return expr.field;

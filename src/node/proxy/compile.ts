@@ -24,7 +24,7 @@ export interface CompileInput {
 }
 
 /** Whether the proxy has anything to do with the Service. */
-export function isProxied(service: Service): boolean {
+function isProxied(service: Service): boolean {
   const labels = service.metadata?.labels ?? {};
   if (OTHER_PROXY in labels || HEADLESS in labels) return false;
   const { type, clusterIP } = service.spec ?? {};

@@ -239,7 +239,7 @@ function base(name: string, on: Pick<BaseChain, "type" | "hook" | "priority">, r
 }
 
 /** Everything that does not depend on Services. */
-export function skeletonChains(): Chain[] {
+function skeletonChains(): Chain[] {
   const dispatch = FAMILIES.map(dispatchRule);
   const check = [rule(undefined, hasFlags("state", "new"), goto("unreachable"))];
   return [
@@ -267,7 +267,7 @@ function cidrElements(set: SetHeader, family: Family, cidrs: readonly Prefix[]):
 }
 
 /** All sets that are always there, empty but for the CIDRs. */
-export function skeletonSets(cidrs: ClusterCidrs): NftSet[] {
+function skeletonSets(cidrs: ClusterCidrs): NftSet[] {
   return FAMILIES.flatMap((family) => {
     const { affinity: _, podCidrs, serviceCidrs, ...others } = SETS[family];
     const empty = Object.values(others).map((set): NftSet => ({ ...set, elements: [] }));

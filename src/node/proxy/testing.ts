@@ -29,7 +29,7 @@ export function service(name: string, clusterIPs: readonly string[], ports: read
       type,
       clusterIP: clusterIPs[0] ?? "",
       clusterIPs: [...clusterIPs],
-      ports: ports.map(({ targetPort: _, ...port }) => ({ ...port })),
+      ports: ports.map((port) => ({ ...port })),
       ...spec,
     },
   };

@@ -43,6 +43,8 @@ import { encodeVerdict } from "./encode-expr.ts";
 import { beginMessage } from "./message.ts";
 import { decodeComment, encodeComment } from "./userdata.ts";
 
+const NO_BYTES = new Uint8Array(0);
+
 /** The list of elements is one attribute, whose length has 16 bits; an element takes less than 1,000 bytes. */
 const LIST_BYTES = 64_000;
 
@@ -80,6 +82,8 @@ class ElementEncoder {
   readonly #end: Uint8Array;
   readonly #data: Uint8Array;
   readonly #intervals: "none" | "tree" | "concat";
+  #comment: string | undefined;
+  #commentBytes: Uint8Array = NO_BYTES;
 
   constructor(w: MessageWriter, set: SetHeader, withData: boolean) {
     this.#w = w;
@@ -108,6 +112,15 @@ class ElementEncoder {
     }
   }
 
+  /** Elements of one object come together, and have the same comment. */
+  #userdata(comment: string): Uint8Array {
+    if (comment !== this.#comment) {
+      this.#comment = comment;
+      this.#commentBytes = encodeComment(comment);
+    }
+    return this.#commentBytes;
+  }
+
   #value(attr: number, bytes: Uint8Array): void {
     const at = this.#w.openNest(attr);
     this.#w.attrBytes(NFTA_DATA_VALUE, bytes);
@@ -124,7 +137,7 @@ class ElementEncoder {
     }
     if (timeoutMs !== undefined) w.u64be(NFTA_SET_ELEM_TIMEOUT, timeoutMs);
     if (expiresMs !== undefined) w.u64be(NFTA_SET_ELEM_EXPIRATION, expiresMs);
-    if (comment !== undefined) w.attrBytes(NFTA_SET_ELEM_USERDATA, encodeComment(comment));
+    if (comment !== undefined) w.attrBytes(NFTA_SET_ELEM_USERDATA, this.#userdata(comment));
   }
 }
 
@@ -170,8 +183,6 @@ interface RawElement {
   isEnd: boolean;
   rest: Omit<Element, "key">;
 }
-
-const NO_BYTES = new Uint8Array(0);
 
 /** Collects the elements of one set from the messages of its dump. */
 export class ElementDecoder {

@@ -53,7 +53,7 @@ function op(w: MessageWriter, name: string, fill: () => void): MessageWriter {
   });
 }
 
-export function encodeData(w: MessageWriter, attr: number, bytes: Uint8Array): MessageWriter {
+function encodeData(w: MessageWriter, attr: number, bytes: Uint8Array): MessageWriter {
   return w.nest(attr, () => w.attrBytes(NFTA_DATA_VALUE, bytes));
 }
 

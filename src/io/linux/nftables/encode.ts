@@ -106,7 +106,7 @@ export const TYPE_IDS: Readonly<Record<Datatype, number>> = {
 };
 
 /** Six bits per component of a concatenation. */
-export function typeId(types: readonly Datatype[]): number {
+function typeId(types: readonly Datatype[]): number {
   return types.reduce((id, type) => ((id << 6) | TYPE_IDS[type]) >>> 0, 0);
 }
 
