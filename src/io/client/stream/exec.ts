@@ -1,8 +1,8 @@
 // Exec over WebSocket, subprotocol v5.channel.k8s.io: each binary message begins with the number of its stream
 // (apimachinery `util/remotecommand/constants.go`; KEP-4006). v5 adds message 255, which closes a stream.
 import type { IncomingMessage } from "node:http";
-import { connect as netConnect } from "node:net";
-import { connect as tlsConnect } from "node:tls";
+import { isIP, connect as netConnect } from "node:net";
+import { checkServerIdentity, connect as tlsConnect } from "node:tls";
 import { type RawData, WebSocket } from "ws";
 import { errorMessage, FairleadError } from "#base";
 import { formatKey, type ObjectKey, PODS, resourcePath } from "#kube";
@@ -79,7 +79,8 @@ function openSocket(config: ClientConfig, path: string): WebSocket {
   const overUnixSocket = {
     createConnection: () =>
       url.protocol === "https:"
-        ? tlsConnect({ ...tls, path: socketPath ?? "", servername: config.tlsServerName ?? url.hostname })
+        ? // The certificate is checked against this name; an address must not be sent as one (RFC 6066 §3).
+          tlsConnect({ ...tls, path: socketPath ?? "", ...serverName(config.tlsServerName ?? url.hostname.replace(/^\[|\]$/g, "")) })
         : netConnect(socketPath ?? ""),
   };
   const address = `${url.protocol === "https:" ? "wss" : "ws"}://${url.host}${url.pathname.replace(/\/$/, "")}${path}`;
@@ -90,6 +91,11 @@ function openSocket(config: ClientConfig, path: string): WebSocket {
     ...(config.tlsServerName === undefined ? {} : { servername: config.tlsServerName }),
     ...(socketPath === undefined ? {} : overUnixSocket),
   });
+}
+
+function serverName(name: string): { servername?: string; checkServerIdentity?: typeof checkServerIdentity } {
+  if (isIP(name) === 0) return { servername: name };
+  return { checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate) };
 }
 
 function opened(socket: WebSocket, op: string): Promise<void> {
