@@ -59,14 +59,18 @@ function dnsDeployment(plan: ClusterPlan): KubeObject {
     readinessProbe: { httpGet: { path: "/ready", port: 8181 } },
     livenessProbe: { httpGet: { path: "/health", port: 8080 }, initialDelaySeconds: 60, timeoutSeconds: 5, failureThreshold: 5 },
   };
+  // There are no more replicas than nodes, so each finds one of its own; a preference would put both on the node that is Ready first.
+  const podAntiAffinity = {
+    requiredDuringSchedulingIgnoredDuringExecution: [{ labelSelector: { matchLabels: LABELS }, topologyKey: "kubernetes.io/hostname" }],
+  };
   const spec = {
     replicas: Math.min(2, plan.nodes.length),
     selector: { matchLabels: LABELS },
-    strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 1 } },
+    strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 1, maxSurge: 0 } },
     template: {
       metadata: { labels: LABELS },
       // "Default": the DNS server must not ask itself.
-      spec: { serviceAccountName: DNS_DEPLOYMENT, dnsPolicy: "Default", containers: [container] },
+      spec: { serviceAccountName: DNS_DEPLOYMENT, dnsPolicy: "Default", affinity: { podAntiAffinity }, containers: [container] },
     },
   };
   const metadata = { name: DNS_DEPLOYMENT, namespace: DNS_NAMESPACE, labels: LABELS };
