@@ -8,8 +8,8 @@ import { silentLogger } from "#base";
 import { createFakeClient, type FakeClient } from "#client/fake";
 import { CONFIG_MAPS, CORE_EVENTS, LEASES, NODES, PODS, type Stored } from "#kube";
 import { RuntimeError } from "#runtime";
-import { FakeRuntime } from "./fake-runtime.ts";
 import { type Kubelet, startKubelet } from "./index.ts";
+import { FakeRuntime } from "./testing/fake-runtime.ts";
 
 let dir: string;
 let client: FakeClient;

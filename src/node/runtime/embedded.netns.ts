@@ -16,7 +16,7 @@ import {
   type PodSandboxConfig,
   type RuntimeService,
 } from "./index.ts";
-import { buildTestPrograms, removeTestPrograms } from "./test-programs.ts";
+import { buildTestPrograms, removeTestPrograms } from "./testing/programs.ts";
 
 const INNER = process.env["FAIRLEAD_TEST_DIST"];
 const NAMESPACES = ["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"];

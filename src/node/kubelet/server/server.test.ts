@@ -6,10 +6,10 @@ import { dirname } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
 import { silentLogger } from "#base";
-import { FakeRuntime } from "../fake-runtime.ts";
 import type { StoredPod } from "../pod-spec.ts";
+import { FakeRuntime } from "../testing/fake-runtime.ts";
+import { SpdyTestClient } from "../testing/spdy-client.ts";
 import { logOptions, serveKubelet, streamRequest } from "./index.ts";
-import { SpdyTestClient } from "./spdy/client.ts";
 
 const PORT = 32_000 + (process.pid % 1000);
 const dir = mkdtempSync(`${tmpdir()}/fairlead-kubelet-server-`);

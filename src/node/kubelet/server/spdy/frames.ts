@@ -7,6 +7,7 @@ export const SYN_REPLY = 2;
 export const RST_STREAM = 3;
 export const PING = 6;
 export const GOAWAY = 7;
+export const HEADERS = 8;
 
 export const FLAG_FIN = 0x01;
 

@@ -11,6 +11,7 @@ import {
   type Frame,
   FrameReader,
   GOAWAY,
+  HEADERS,
   NO_HEADERS,
   PING,
   RST_STREAM,
@@ -130,8 +131,12 @@ export class SpdySession {
       case GOAWAY:
         this.#socket.end();
         break;
+      case HEADERS:
+        // Nobody uses them, but the compression context goes through every block.
+        await transform(this.#inflate, frame.payload.subarray(4));
+        break;
       default:
-        // SETTINGS, HEADERS, WINDOW_UPDATE say nothing that matters here.
+        // SETTINGS and WINDOW_UPDATE say nothing that matters here.
         break;
     }
   }

@@ -1,9 +1,9 @@
 // For tests of the real thing: the programs that containers are made of, bundled as `npm run build` does it, in a place of their own.
 import { mkdirSync, rmSync } from "node:fs";
 import { build } from "esbuild";
-import type { ProgramFiles } from "./rootfs.ts";
+import type { ProgramFiles } from "../rootfs.ts";
 
-const ROOT = new URL("../../..", import.meta.url).pathname;
+const ROOT = new URL("../../../..", import.meta.url).pathname;
 
 /** In `node_modules`, so that the bundles find koffi. The caller removes `distDir`. */
 export async function buildTestPrograms(): Promise<ProgramFiles> {

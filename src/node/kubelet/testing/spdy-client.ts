@@ -1,8 +1,18 @@
 // The client's side of SPDY/3.1 for tests: opens streams as kubectl does.
 import { connect, type Socket } from "node:net";
 import { constants, createDeflate, createInflate, type Deflate, type Inflate } from "node:zlib";
-import { DICTIONARY } from "./dictionary.ts";
-import { decodeHeaders, encodeControl, encodeData, FLAG_FIN, type Frame, FrameReader, PING, SYN_REPLY, SYN_STREAM } from "./frames.ts";
+import { DICTIONARY } from "../server/spdy/dictionary.ts";
+import {
+  decodeHeaders,
+  encodeControl,
+  encodeData,
+  FLAG_FIN,
+  type Frame,
+  FrameReader,
+  PING,
+  SYN_REPLY,
+  SYN_STREAM,
+} from "../server/spdy/frames.ts";
 
 export class SpdyTestClient {
   /** By stream id: what has come, and whether it has ended. */
