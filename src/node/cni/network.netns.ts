@@ -13,6 +13,8 @@ import { PORT, type Station, startStation } from "./testing/station.ts";
 
 const DUAL = ["10.244.1.0/24", "fd00:10:244:1::/64"];
 
+const uplink = { mtu: 1450 };
+
 interface TestNode {
   readonly ns: NetNs;
   readonly route: RouteSocket;
@@ -30,7 +32,7 @@ function startNode(t: TestContext, podCidrs: string[] = DUAL, before?: Pick<Test
   const ns = before?.ns ?? netns.createAnonymous();
   const route = before?.route ?? openRoute(ns);
   const ipam = openIpam({ dir, podCidrs: podCidrs.map((text) => parsePrefix(text)), logger: silentLogger });
-  const options = { node: { ns, route }, openRoute, ipam, mtu: () => 1450, logger: silentLogger };
+  const options = { node: { ns, route }, openRoute, ipam, mtu: () => uplink.mtu, logger: silentLogger };
   const network = createPodNetwork(options);
   cleanUp(t, () => {
     network.stop();
@@ -344,6 +346,24 @@ test("another Pod CIDR of the node replaces the bridge's addresses", (t) => {
     node.route.addrs.list(BRIDGE).map((addr) => formatPrefix(addr.prefix)),
     ["10.244.9.1/24"],
   );
+});
+
+test("a new MTU of the uplink is the next pod's", (t) => {
+  const node = startNode(t);
+  const [before] = [startPod(t, node, "before")];
+  uplink.mtu = 8950;
+  t.after(() => {
+    uplink.mtu = 1450;
+  });
+  const after = startPod(t, node, "after");
+  const mtuOf = (pod: TestPod): number | undefined => {
+    const route = openRoute(pod.ns);
+    const mtu = route.links.get("eth0")?.mtu;
+    route.close();
+    return mtu;
+  };
+  assert.deepEqual([mtuOf(before), mtuOf(after), node.route.links.get(BRIDGE)?.mtu], [1450, 8950, 8950]);
+  node.network.check(before);
 });
 
 test("one family only", async (t) => {

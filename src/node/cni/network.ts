@@ -48,10 +48,12 @@ class BridgeNetwork implements PodNetwork {
     const owner = { containerId, ifName };
     const isNew = ipam.get(owner).length === 0;
     try {
-      if (node.route.links.get(BRIDGE) === undefined) this.#restore();
-      const plan = this.#planPod(owner, ipam.add(owner));
+      const mtu = this.#options.mtu();
+      // The uplink's MTU may have changed; then the bridge's does with the first pod that gets the new one.
+      if (node.route.links.get(BRIDGE)?.mtu !== mtu) this.#restore();
+      const plan = compilePod(ipam.ranges, owner, ipam.add(owner), mtu);
       this.#inPod(netns, (pod) => ensurePodLink(node, pod, plan));
-      return resultOf(plan, this.#planBridge(), netns.path);
+      return resultOf(plan, compileBridge(ipam.ranges, mtu), netns.path);
     } catch (err) {
       // A pod that was connected before keeps what it has.
       if (isNew) this.#undo(owner);
@@ -95,8 +97,10 @@ class BridgeNetwork implements PodNetwork {
     return compileBridge(this.#options.ipam.ranges, this.#options.mtu());
   }
 
-  #planPod(owner: Owner, addrs: readonly Addr[] = this.#options.ipam.get(owner)): PodPlan {
-    return compilePod(this.#options.ipam.ranges, owner, addrs, this.#options.mtu());
+  /** What an attachment that exists should be; its MTU stays what it was made with. */
+  #planPod(owner: Owner): PodPlan {
+    const { ipam, mtu } = this.#options;
+    return compilePod(ipam.ranges, owner, ipam.get(owner), mtu());
   }
 
   /** The bridge, and every pod that it does not have as it should: all of them, where the bridge was made anew or was down. */
