@@ -43,6 +43,7 @@ function enableForwarding(ns: NetNs, plan: ClusterPlan): void {
   if (!plan.families.includes(6)) return;
   ns.setSysctl("net.ipv6.conf.all.disable_ipv6", 0);
   ns.setSysctl("net.ipv6.conf.all.forwarding", 1);
+  ns.setSysctl("net.ipv6.conf.default.accept_dad", 0);
 }
 
 /** Replies from pods reach the router without a route back in its main table; distributions differ in what they set here. */
@@ -55,6 +56,9 @@ function connect(ns: NetNs, prefixes: readonly string[], gateways: readonly stri
   const route = openRoute(ns);
   try {
     route.links.change("lo", { up: true });
+    // While a link-local address waits for duplicate address detection, the kernel asks for no neighbour of a packet that it forwards
+    // (`ndisc_send_ns`): for the first seconds IPv6 from pods would not leave the node.
+    if (prefixes.some((text) => text.includes(":"))) ns.setSysctl("net/ipv6/conf/eth0/accept_dad", 0);
     route.links.change("eth0", { up: true });
     setAddrs(route, "eth0", prefixes);
     for (const text of gateways) {
