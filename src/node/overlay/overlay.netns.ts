@@ -52,6 +52,7 @@ class World {
       master: "underlay",
       up: true,
     });
+    ns.setSysctl("net/ipv6/conf/eth0/accept_dad", 0);
     for (const text of addrs) route.addrs.set({ link: "eth0", prefix: parsePrefix(text) });
     for (const name of ["lo", "eth0"]) route.links.change(name, { up: true });
     route.routes.set({ dst: parsePrefix("0.0.0.0/0"), nextHops: [{ via: parseAddr("172.18.0.1"), link: "eth0", onlink: true }] });
