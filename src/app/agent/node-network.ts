@@ -54,7 +54,7 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
   });
   const opened = Promise.withResolvers<PodLinks>();
   return {
-    pods: podNetwork(opened.promise),
+    pods: podNetwork(opened.promise, logger.child({ room: "cni" })),
     async open(runtime) {
       const network = await links;
       const sandboxes = await runtime.listPodSandbox();
@@ -89,7 +89,7 @@ function firstPodCidrs({ flags, logger, nodes, onPodCidrsChanged }: NodeNetworkO
   return promise;
 }
 
-function podNetwork(links: Promise<PodLinks>): PodNetwork {
+function podNetwork(links: Promise<PodLinks>, logger: Logger): PodNetwork {
   const owner = (request: Pick<PodNetworkRequest, "sandboxId">): { containerId: string; ifName: string } => ({
     containerId: request.sandboxId,
     ifName: IF_NAME,
@@ -98,6 +98,11 @@ function podNetwork(links: Promise<PodLinks>): PodNetwork {
     async add(request) {
       const network = await links;
       network.add({ ...owner(request), netns: request.netns });
+      const hostPorts = request.portMappings.filter(({ hostPort }) => hostPort > 0).map(({ hostPort }) => hostPort);
+      if (hostPorts.length > 0) {
+        const pod = `${request.namespace}/${request.name}`;
+        logger.warn("hostPort is not implemented; use a Service of type NodePort", { pod, hostPorts });
+      }
       return { ips: network.addrs(owner(request)).map(formatAddr) };
     },
     async del(request) {
