@@ -40,7 +40,7 @@ export async function up(options: UpOptions): Promise<void> {
   const user = { "client-certificate-data": base64(credentials.certificate), "client-key-data": base64(credentials.key) };
   const config = kubeconfig(`fairlead-${name}`, { server: `https://127.0.0.1:${server}`, ca: credentials.ca }, user);
   writeFileSync(clusterPaths(home).kubeconfig, stringify(config), { mode: 0o600 });
-  await followProgress(progress, "ready", steps, home);
+  await followProgress(progress, "ready", steps, home).finally(() => progress.close());
   process.stderr.write(`\nThe cluster ${paint("bold", name, process.stderr)} is up. Try:\n`);
   process.stderr.write(
     `  export KUBECONFIG=${clusterPaths(home).kubeconfig}\n  kubectl get pods -A -o wide        (or: fairlead get pods -A)\n`,
@@ -75,7 +75,11 @@ function checkSocketPath(path: string): void {
   );
 }
 
-type Progress = AsyncIterator<string>;
+interface Progress {
+  readonly lines: AsyncIterator<string>;
+  /** Has to be called: unshare(1), which waits for the sandbox, holds the pipe too, so it does not end by itself. */
+  close(): void;
+}
 
 function startSupervisor(home: string, cluster: ClusterOptions, apiPort: number): Progress {
   const log = openSync(`${clusterPaths(home).logs}/supervisor.log`, "a");
@@ -86,13 +90,14 @@ function startSupervisor(home: string, cluster: ClusterOptions, apiPort: number)
     cwd: "/",
   });
   child.unref();
-  return createInterface({ input: child.stdio[3] as Readable })[Symbol.asyncIterator]();
+  const pipe = child.stdio[3] as Readable;
+  return { lines: createInterface({ input: pipe })[Symbol.asyncIterator](), close: () => pipe.destroy() };
 }
 
 /** Reads progress until the API's port is known (and returns it) or until the cluster is ready. */
 async function followProgress(progress: Progress, until: "api-port" | "ready", steps: Steps, home: string): Promise<number> {
   for (;;) {
-    const next = await withPatience(progress.next(), home);
+    const next = await withPatience(progress.lines.next(), home);
     if (next.done === true) throw new FairleadError(`the sandbox ended while it started; ${lastLog(home)}`, { code: "StartFailed" });
     const event = parseProgress(next.value);
     if (event?.type === "error") throw new FairleadError(event.message, { code: "StartFailed" });
