@@ -190,6 +190,23 @@ describe("exec", () => {
     session.send(255, "\0");
   });
 
+  test("a size that comes before the process runs is not lost", async () => {
+    const path = "/exec/default/web/c?input=1&output=1&tty=1&command=cat";
+    const session = await openWebSocket(path, "v5.channel.k8s.io");
+    runtime.execDelayMs = 30;
+    const late = await openWebSocket(path, "v5.channel.k8s.io");
+    late.send(4, '{"Width":99,"Height":31}');
+    while (late.output[1] !== "99x31\n") await new Promise((resolve) => setTimeout(resolve, 2));
+    const client = await SpdyTestClient.open(PORT, path, "secret");
+    await client.openStream("error");
+    await client.openStream("stdin");
+    const stdout = await client.openStream("stdout");
+    client.send(await client.openStream("resize"), '{"Width":98,"Height":30}\n');
+    while (client.received.get(stdout)?.text !== "98x30\n") await new Promise((resolve) => setTimeout(resolve, 2));
+    runtime.execDelayMs = 0;
+    for (const open of [session, late]) open.send(255, "\0");
+  });
+
   test("what cannot be started is told as a Status", async () => {
     const { status } = await openWebSocket(`${EXEC}&command=fail`, "v5.channel.k8s.io");
     assert.match((await status).message ?? "", /^Internal error occurred: error executing command in container: exec: "fail"/);

@@ -41,6 +41,8 @@ class WebSocketStreams implements RemoteStreams {
   readonly stderr: Writable | undefined;
   readonly closed: Promise<void>;
   readonly #client: WebSocket;
+  /** The client may tell it before anyone asks. */
+  #size: TerminalSize | undefined;
   #resize: (size: TerminalSize) => void = () => {};
 
   constructor(client: WebSocket, request: StreamRequest) {
@@ -58,6 +60,7 @@ class WebSocketStreams implements RemoteStreams {
 
   onResize(listener: (size: TerminalSize) => void): void {
     this.#resize = listener;
+    if (this.#size !== undefined) listener(this.#size);
   }
 
   async finish(status: object): Promise<void> {
@@ -92,7 +95,8 @@ class WebSocketStreams implements RemoteStreams {
     try {
       const size: unknown = JSON.parse(text);
       if (typeof size !== "object" || size === null || !("Width" in size) || !("Height" in size)) return;
-      this.#resize({ width: Number(size.Width), height: Number(size.Height) });
+      this.#size = { width: Number(size.Width), height: Number(size.Height) };
+      this.#resize(this.#size);
     } catch {
       // A size that cannot be read is a size that stays.
     }

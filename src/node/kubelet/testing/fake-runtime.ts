@@ -31,6 +31,7 @@ export class FakeRuntime implements RuntimeService, ImageService {
   /** By container name: thrown by the next start. */
   readonly startErrors: Map<string, RuntimeError> = new Map();
   sandboxError: Error | undefined;
+  execDelayMs = 0;
   /** Answers exec; undefined never answers. */
   onExec: (name: string, command: readonly string[]) => ExecResult = () => ({
     stdout: Buffer.alloc(0),
@@ -158,6 +159,7 @@ export class FakeRuntime implements RuntimeService, ImageService {
     id: string,
     request: { readonly command: readonly string[]; readonly stdin: boolean; readonly tty: boolean },
   ): Promise<ExecSession> {
+    if (this.execDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.execDelayMs));
     const [command, argument] = request.command;
     this.calls.push(`exec ${this.#get(id).status.metadata.name} ${request.command.join(" ")}`);
     if (command === "fail") throw new RuntimeError("RunContainerError", 'exec: "fail": executable file not found in $PATH');
