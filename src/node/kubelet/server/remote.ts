@@ -71,8 +71,13 @@ export async function serveSession(
   // A terminal has one descriptor for both directions: the end of the input must not close it.
   if (session.stdin !== undefined) remote.stdin?.pipe(session.stdin, { end: !tty });
   const outputs = [copy(session.stdout, remote.stdout), copy(session.stderr, remote.stderr)];
-  void remote.closed.then(() => session.close());
+  let ended = false;
+  // What the command left in the background lives on when it has ended by itself.
+  void remote.closed.then(() => {
+    if (!ended) session.close();
+  });
   const code = await session.exit;
+  ended = true;
   await Promise.all(outputs);
   await remote.finish(exitStatus(code));
 }
