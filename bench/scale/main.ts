@@ -6,7 +6,11 @@ import { DEPLOYMENTS, type KubeObject, PODS } from "#kube";
 import { startTestCluster } from "../../src/app/testing/cluster.ts";
 
 const { values } = parseArgs({
-  options: { nodes: { type: "string", default: "10" }, pods: { type: "string", default: "10" }, overlay: { type: "string", default: "vxlan" } },
+  options: {
+    nodes: { type: "string", default: "10" },
+    pods: { type: "string", default: "10" },
+    overlay: { type: "string", default: "vxlan" },
+  },
 });
 const nodes = Number(values.nodes);
 const total = nodes * Number(values.pods);
@@ -43,4 +47,6 @@ pods.subscribe(() => {
 await done.promise;
 const perNode = Map.groupBy(pods.list(), (pod) => pod.spec?.nodeName ?? "");
 pods.stop();
-console.log(`${seconds()} s  ${total} pods Ready, ${Math.min(...[...perNode.values()].map((list) => list.length))} or more on each of ${perNode.size} nodes`);
+console.log(
+  `${seconds()} s  ${total} pods Ready, ${Math.min(...[...perNode.values()].map((list) => list.length))} or more on each of ${perNode.size} nodes`,
+);

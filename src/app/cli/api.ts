@@ -19,7 +19,7 @@ export function openClient(name: string): HttpClient {
 }
 
 /** A resource by any of its names: `pods`, `pod`, `po`, `Pod`, `deployments.apps`. */
-export function findResource(text: string): Resource {
+function findResource(text: string): Resource {
   const [wanted = "", ...group] = text.toLowerCase().split(".");
   const found = RESOURCES.find(
     (r) =>

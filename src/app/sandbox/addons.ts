@@ -3,7 +3,7 @@ import { DEPLOYMENTS, type KubeObject, type Resource, SERVICE_ACCOUNTS, SERVICES
 import type { ClusterPlan } from "./plan.ts";
 
 export const DNS_NAMESPACE = "kube-system";
-export const DNS_DEPLOYMENT = "coredns";
+const DNS_DEPLOYMENT = "coredns";
 const LABELS = { "k8s-app": "kube-dns" };
 const PORT_METRICS = 9153;
 

@@ -37,7 +37,7 @@ export function serveControl(path: string, handlers: ControlHandlers): Server {
 }
 
 /** The first line of `socket`, which is left paused with what followed it unread. */
-export function readLine(socket: Socket): Promise<string> {
+function readLine(socket: Socket): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = Buffer.alloc(0);
     const end = (): void => reject(new FairleadError("the connection ended before a line came", { code: "EPIPE" }));

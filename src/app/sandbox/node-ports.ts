@@ -29,7 +29,7 @@ export function startNodePortWatch(): NodePortWatch {
 }
 
 /** TCP node ports of the Services, ascending. (A UDP port cannot be carried over a stream socket.) */
-export function nodePortsOf(services: readonly Service[]): number[] {
+function nodePortsOf(services: readonly Service[]): number[] {
   const ports = services.flatMap((service) => service.spec?.ports ?? []);
   const tcp = ports.filter((port) => (port.protocol ?? "TCP") === "TCP").map((port) => port.nodePort ?? 0);
   return [...new Set(tcp)].filter((port) => port !== 0).sort((a, b) => a - b);

@@ -5,12 +5,12 @@ import { expand } from "./env.ts";
 import { containersOf, type StoredPod, usesHostNetwork } from "./pod-spec.ts";
 
 /** Labels by which the pod of a container is told (`pkg/kubelet/types/labels.go`). */
-export const POD_NAME_LABEL = "io.kubernetes.pod.name";
-export const POD_NAMESPACE_LABEL = "io.kubernetes.pod.namespace";
-export const POD_UID_LABEL = "io.kubernetes.pod.uid";
-export const CONTAINER_NAME_LABEL = "io.kubernetes.container.name";
+const POD_NAME_LABEL = "io.kubernetes.pod.name";
+const POD_NAMESPACE_LABEL = "io.kubernetes.pod.namespace";
+const POD_UID_LABEL = "io.kubernetes.pod.uid";
+const CONTAINER_NAME_LABEL = "io.kubernetes.container.name";
 
-export function podLabels(pod: StoredPod): Record<string, string> {
+function podLabels(pod: StoredPod): Record<string, string> {
   const { name, namespace = "", uid } = pod.metadata;
   return { [POD_NAME_LABEL]: name, [POD_NAMESPACE_LABEL]: namespace, [POD_UID_LABEL]: uid };
 }
@@ -95,7 +95,7 @@ export function containerConfig(request: ContainerRequest): ContainerConfig {
   };
 }
 
-export const DEFAULT_TERMINATION_PATH = "/dev/termination-log";
+const DEFAULT_TERMINATION_PATH = "/dev/termination-log";
 
 function mountsOf(request: ContainerRequest, expandEnv: (text: string) => string): Mount[] {
   const { container, hostPath, hostsFile, terminationFile } = request;

@@ -172,6 +172,9 @@ describe("a pod", () => {
     assert.equal(held.status?.phase, "Running");
     assert.equal(held.status?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 3);
     assert.equal(isReady(held), false);
+    await until("event", async () =>
+      (await events()).some((event) => /^BackOff: Back-off restarting failed container c in pod web_default/.test(event)),
+    );
   });
 
   test("that is never restarted ends Succeeded or Failed, with its last words", async () => {

@@ -2,7 +2,7 @@
 import type { Node, NodeCondition, NodeStatus } from "kubernetes-types/core/v1";
 import { formatTime } from "#base";
 
-export const KUBELET_VERSION = "v1.33.0";
+const KUBELET_VERSION = "v1.33.0";
 export const KUBELET_PORT = 10_250;
 const MAX_PODS = 110;
 

@@ -140,6 +140,7 @@ export class PodWorker {
 
   /** The ordinary way: end what must end, make what is missing, start what is next. */
   async #proceed(before: Observed, decision: Decision): Promise<number | undefined> {
+    const waitedBefore = this.#waiting;
     this.#waiting = new Map(decision.waiting);
     this.#endUnhealthy(decision);
     let observed = before;
@@ -156,8 +157,22 @@ export class PodWorker {
       observed = await this.#observe();
       this.#probes.follow(this.#pod, observed, this.#podIps(observed));
     }
+    this.#announceBackOff(waitedBefore);
     this.#report(observed, false);
     return Number.isFinite(againMs) ? Math.max(0, againMs) : undefined;
+  }
+
+  /** What is held back from now on. */
+  #announceBackOff(before: ReadonlyMap<string, Waiting>): void {
+    for (const [name, { reason }] of this.#waiting) {
+      if (before.get(name)?.reason === reason) continue;
+      const fieldPath = `spec.${isInit(this.#pod, name) ? "initContainers" : "containers"}{${name}}`;
+      const crashed = `Back-off restarting failed container ${name} in pod ${describePod(this.#pod)}`;
+      const pulling = `Back-off pulling image "${findContainer(this.#pod, name)?.image ?? ""}"`;
+      const { events } = this.#node;
+      if (reason === "CrashLoopBackOff") events.event(this.#pod, { type: "Warning", reason: "BackOff", message: crashed, fieldPath });
+      if (reason === "ImagePullBackOff") events.event(this.#pod, { type: "Normal", reason: "BackOff", message: pulling, fieldPath });
+    }
   }
 
   #endUnhealthy(decision: Decision): void {

@@ -54,8 +54,24 @@ export const LIMIT = { RATE: 1, UNIT: 2, BURST: 3, TYPE: 4, FLAGS: 5 } as const;
 export const LIMIT_UNITS = { second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 } as const;
 export const LOG = { GROUP: 1, PREFIX: 2 } as const;
 
+/** The ways to refuse, in nft's words. */
+export type RejectName =
+  | "tcp reset"
+  | "icmpx no-route"
+  | "icmpx port-unreachable"
+  | "icmpx host-unreachable"
+  | "icmpx admin-prohibited"
+  | "icmp net-unreachable"
+  | "icmp host-unreachable"
+  | "icmp port-unreachable"
+  | "icmp admin-prohibited"
+  | "icmpv6 no-route"
+  | "icmpv6 admin-prohibited"
+  | "icmpv6 addr-unreachable"
+  | "icmpv6 port-unreachable";
+
 /** NFT_REJECT_* and the ICMP codes (RFC 792, RFC 4443 §3.1). */
-export const REJECTS = {
+export const REJECTS: Readonly<Record<RejectName, readonly [type: number, code: number]>> = {
   "tcp reset": [1, 0],
   "icmpx no-route": [2, 0],
   "icmpx port-unreachable": [2, 1],
@@ -69,4 +85,4 @@ export const REJECTS = {
   "icmpv6 admin-prohibited": [0, 1],
   "icmpv6 addr-unreachable": [0, 3],
   "icmpv6 port-unreachable": [0, 4],
-} as const satisfies Readonly<Record<string, readonly [type: number, code: number]>>;
+};

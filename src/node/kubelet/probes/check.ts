@@ -41,7 +41,7 @@ async function checkExec({ command = [] }: ExecAction, target: ProbeTarget, time
 }
 
 /** A number, or the name of one of the container's ports. */
-export function portOf(port: string | number, container: Container): number {
+function portOf(port: string | number, container: Container): number {
   if (typeof port === "number") return port;
   const named = container.ports?.find(({ name }) => name === port)?.containerPort;
   const number = named ?? Number(port);

@@ -30,7 +30,7 @@ export interface RemoteStreams {
 }
 
 /** `metav1.Status` as the streaming protocols have it since v4 (`pkg/kubelet/cri/streaming/remotecommand/exec.go`). */
-export function exitStatus(code: number): object {
+function exitStatus(code: number): object {
   if (code === 0) return { metadata: {}, status: "Success" };
   return {
     metadata: {},
@@ -41,7 +41,7 @@ export function exitStatus(code: number): object {
   };
 }
 
-export function errorStatus(err: unknown, what: string): object {
+function errorStatus(err: unknown, what: string): object {
   const message = `${what}: ${errorMessage(err)}`;
   return {
     metadata: {},

@@ -11,7 +11,7 @@ import type {
 import { FairleadError } from "#base";
 import { fieldValue, type PodFacts, resourceValue } from "../field-ref.ts";
 
-export interface VolumeFile {
+interface VolumeFile {
   readonly bytes: Buffer;
   readonly mode: number;
 }

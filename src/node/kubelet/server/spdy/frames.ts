@@ -1,6 +1,6 @@
 // SPDY/3.1 frames, as far as they are used (draft-mbelshe-httpbis-spdy-00 §2.2): from and to bytes. Pure.
 
-export const SPDY_VERSION = 3;
+const SPDY_VERSION = 3;
 
 export const SYN_STREAM = 1;
 export const SYN_REPLY = 2;
