@@ -173,7 +173,7 @@ describe("a pod", () => {
     assert.equal(held.status?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 3);
     assert.equal(isReady(held), false);
     await until("event", async () =>
-      (await events()).some((event) => /^BackOff: Back-off restarting failed container c in pod web_default/.test(event)),
+      (await events()).some((event) => event.startsWith("BackOff: Back-off restarting failed container c in pod web_default")),
     );
   });
 
