@@ -50,5 +50,7 @@ test("one object gets no more than 25 different events at once", async () => {
   const recorder = createEventRecorder(client, { component: "c", clock });
   for (let i = 0; i < 40; i++) recorder.event(pod, { type: "Normal", reason: "R", message: String(i) });
   await recorder.flush();
-  assert.equal((await client.list(CORE_EVENTS)).items.length, 25);
+  const { items } = await client.list(CORE_EVENTS);
+  assert.equal(items.length, 25);
+  assert.equal(new Set(items.map((event) => event.metadata.name)).size, 25, "every event has a name of its own");
 });

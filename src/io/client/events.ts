@@ -63,6 +63,8 @@ class CountingRecorder implements EventRecorder {
   readonly #buckets = new Map<string, Bucket>();
   readonly #waiting = new Map<string, { object: Stored; event: RecordedEvent; times: number }>();
   #writing: Promise<void> | undefined;
+  /** Begins anywhere, so that two recorders do not choose the same names. */
+  #serial = Math.floor(Math.random() * 1_000_000);
   #timer: unknown;
 
   constructor(client: Client, options: EventRecorderOptions) {
@@ -137,8 +139,9 @@ class CountingRecorder implements EventRecorder {
     }
     // Events of cluster-scoped objects live in "default" (client-go `tools/record/event.go`).
     const namespace = object.metadata.namespace ?? "default";
-    const suffix = (this.#clock.now() * 1_000_000 + this.#known.size).toString(16);
-    const name = `${object.metadata.name.slice(0, 200)}.${suffix}${Math.floor(Math.random() * 4096).toString(16)}`;
+    // Nanoseconds in hexadecimal, as client-go has it; what the clock does not tell is a number that never comes twice.
+    const suffix = (BigInt(this.#clock.now()) * 1_000_000n + BigInt(this.#serial++ % 1_000_000)).toString(16);
+    const name = `${object.metadata.name.slice(0, 200)}.${suffix}`;
     const { component, host } = this.#options;
     const { kind, apiVersion } = object;
     const { name: objectName, uid, resourceVersion, namespace: objectNamespace } = object.metadata;
