@@ -242,6 +242,16 @@ describe("a pod", () => {
     assert.equal(runtime.find("c")?.config.envs.find(({ key }) => key === "A")?.value, "1");
   });
 
+  test("whose conditions others have changed puts them right", async () => {
+    await start().ready;
+    await client.create(PODS, podOf());
+    const readyIs = (value: string) => (pod: Stored<Pod>) => pod.status?.conditions?.find((c) => c.type === "Ready")?.status === value;
+    await podWhere("ready", readyIs("True"));
+    const lost = [{ type: "Ready", status: "False", reason: "NodeNotReady" }];
+    await client.patch(PODS, KEY, { type: "strategic", body: { status: { conditions: lost } } }, { subresource: "status" });
+    await podWhere("ready again", readyIs("True"));
+  });
+
   test("whose sandbox cannot be made is tried again", async () => {
     await start().ready;
     runtime.sandboxError = new RuntimeError("RunPodSandboxError", "Failed to create pod sandbox: no addresses left");

@@ -177,6 +177,7 @@ class RunningKubelet {
   #setPod(pod: StoredPod, old: StoredPod | undefined): void {
     const { uid } = pod.metadata;
     const worker = this.#workers.get(uid);
+    this.#node?.statuses.observe(pod);
     if (worker !== undefined) worker.update(pod);
     else if (this.#node !== undefined) this.#workers.set(uid, new PodWorker(this.#node, pod));
     // Our own status coming back is no news.

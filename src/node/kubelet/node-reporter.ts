@@ -110,6 +110,7 @@ export class NodeReporter {
     while (!signal.aborted) {
       try {
         lease = await this.#renew(lease);
+        await this.#putRight();
       } catch (err) {
         // Someone else wrote it, or it is gone: look at it anew.
         lease = undefined;
@@ -117,6 +118,15 @@ export class NodeReporter {
       }
       await clock.sleep(lease === undefined ? RENEW_MS / 10 : RENEW_MS, signal);
     }
+  }
+
+  /** While this node was silent, others may have called it not ready, or deleted it. */
+  async #putRight(): Promise<void> {
+    const { client, facts } = this.#options;
+    const node = await client.get(NODES, { name: facts.name }).catch(undefinedWhenMissing);
+    if (node === undefined) return this.#register();
+    const ready = node.status?.conditions?.find((condition) => condition.type === "Ready")?.status;
+    if (ready !== (this.#readiness.ready ? "True" : "False")) await this.#report();
   }
 
   async #renew(known: Stored<Lease> | undefined): Promise<Stored<Lease>> {

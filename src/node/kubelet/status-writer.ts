@@ -44,6 +44,16 @@ export class StatusWriter {
     });
   }
 
+  /** The pod as the API has it: conditions that others have changed, because this node was silent, are put right. */
+  observe(pod: StoredPod): void {
+    const entry = this.#entries.get(pod.metadata.uid);
+    if (entry === undefined || entry.writing !== undefined) return;
+    const found = pod.status ?? {};
+    if (conditionsOf(found) === conditionsOf(entry.wanted)) return;
+    entry.written = found;
+    this.set(pod, entry.wanted);
+  }
+
   /** Resolves when what was set is written, or cannot be. */
   async flush(uid: string): Promise<void> {
     await this.#entries.get(uid)?.writing;
@@ -77,6 +87,13 @@ export class StatusWriter {
     const body = { metadata: { uid }, status: createMergePatch(asJson(written), asJson(wanted)) };
     await this.#client.patch(PODS, { namespace, name }, { type: "merge", body }, { subresource: "status", signal: this.#signal });
   }
+}
+
+function conditionsOf(status: PodStatus): string {
+  return (status.conditions ?? [])
+    .map(({ type, status: value }) => `${type}=${value}`)
+    .sort()
+    .join();
 }
 
 /** Without fields that are undefined, which JSON does not have. */
