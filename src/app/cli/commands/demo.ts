@@ -12,7 +12,7 @@ import { createSteps, paint, type Steps } from "../terminal.ts";
 import { applyObject } from "./apply.ts";
 import { removeCluster } from "./down.ts";
 import { runInContainer } from "./exec.ts";
-import { up } from "./up.ts";
+import { startCluster, tellWhatNext } from "./up.ts";
 
 const NAMESPACE = "shop";
 const CUSTOMER = "customer";
@@ -27,14 +27,14 @@ interface Hop {
 
 export async function demo(options: { name: string; keep: boolean }): Promise<void> {
   const ours = findCluster(options.name)?.running !== true;
-  if (ours) await up({ name: options.name, nodes: 3, ipFamily: "dual", overlay: "vxlan", apiPort: 0, foreground: false });
+  if (ours) await startCluster({ name: options.name, nodes: 3, ipFamily: "dual", overlay: "vxlan", apiPort: 0 });
   try {
     await shop(options.name);
   } finally {
     if (ours && !options.keep) {
       await removeCluster(options.name);
       process.stdout.write(`\nThe demo's cluster is removed. One of your own: ./fairlead up\n`);
-    }
+    } else if (ours) tellWhatNext(options.name);
   }
 }
 

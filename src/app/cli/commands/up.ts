@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import { stringify } from "yaml";
 import { errorMessage, FairleadError, InputError } from "#base";
 import { type ClusterOptions, clusterPaths, parseProgress, planCluster } from "#sandbox";
-import { clusterHome, fairleadHome, findCluster } from "../home.ts";
+import { clusterHome, DEFAULT_NAME, fairleadHome, findCluster } from "../home.ts";
 import { base64, kubeconfig, writePki } from "../pki.ts";
 import { preflight } from "../preflight.ts";
 import { createSteps, paint, type Steps } from "../terminal.ts";
@@ -22,6 +22,13 @@ export interface UpOptions extends ClusterOptions {
 const PATIENCE_MS = 60_000;
 
 export async function up(options: UpOptions): Promise<void> {
+  await startCluster(options);
+  tellWhatNext(options.name);
+  if (options.foreground) await stayInForeground(options.name);
+}
+
+/** Starts it, and returns when it can be used. */
+export async function startCluster(options: ClusterOptions & { readonly apiPort: number }): Promise<void> {
   const startedAt = performance.timeOrigin;
   preflight();
   const home = await claimHome(options.name);
@@ -41,11 +48,14 @@ export async function up(options: UpOptions): Promise<void> {
   const config = kubeconfig(`fairlead-${name}`, { server: `https://127.0.0.1:${server}`, ca: credentials.ca }, user);
   writeFileSync(clusterPaths(home).kubeconfig, stringify(config), { mode: 0o600 });
   await followProgress(progress, "ready", steps, home).finally(() => progress.close());
+}
+
+/** The commands are those of a clone, where `fairlead` is in no PATH. */
+export function tellWhatNext(name: string): void {
+  const chosen = name === DEFAULT_NAME ? "" : ` --name ${name}`;
   process.stderr.write(`\nThe cluster ${paint("bold", name, process.stderr)} is up. Try:\n`);
-  process.stderr.write(
-    `  export KUBECONFIG=${clusterPaths(home).kubeconfig}\n  kubectl get pods -A -o wide        (or: fairlead get pods -A)\n`,
-  );
-  if (options.foreground) await stayInForeground(name);
+  process.stderr.write(`  export KUBECONFIG=${clusterPaths(clusterHome(name)).kubeconfig}\n`);
+  process.stderr.write(`  kubectl get pods -A -o wide        (or: ./fairlead get pods -A${chosen})\n`);
 }
 
 /** Makes the cluster's directory. One that a dead cluster left is removed first. */
