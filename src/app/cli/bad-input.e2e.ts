@@ -1,6 +1,6 @@
 // What people get wrong, and what they are told; the cluster goes on each time.
 import assert from "node:assert/strict";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, before, suite, test } from "node:test";
 import { createInformer } from "#client";
@@ -33,8 +33,18 @@ const FLAGS: readonly Row[] = [
   { args: ["dwon"], code: 2, says: /unknown command 'dwon'.*down/s },
 ];
 
+const scratch: string[] = [];
+function scratchDir(): string {
+  const dir = mkdtempSync(`${tmpdir()}/fairlead-bad-input-`);
+  scratch.push(dir);
+  return dir;
+}
+after(() => {
+  for (const dir of scratch) rmSync(dir, { recursive: true, force: true });
+});
+
 test("wrong flags name the flag and the value", async () => {
-  const home = mkdtempSync(`${tmpdir()}/fairlead-flags-`);
+  const home = scratchDir();
   for (const { args, code, says } of FLAGS) {
     const result = await command(`${ROOT}fairlead`, args, { ...process.env, FAIRLEAD_HOME: home });
     assert.match(result.stderr, says, args.join(" "));
@@ -43,7 +53,7 @@ test("wrong flags name the flag and the value", async () => {
 });
 
 test("a home whose sockets would have too long a path", async () => {
-  const home = `${mkdtempSync(`${tmpdir()}/fairlead-long-`)}/${"x".repeat(80)}`;
+  const home = `${scratchDir()}/${"x".repeat(80)}`;
   const result = await command(`${ROOT}fairlead`, ["up"], { ...process.env, FAIRLEAD_HOME: home });
   assert.match(result.stderr, /FAIRLEAD_HOME: ".*" is too long/);
   assert.equal(result.code, 1);
@@ -57,7 +67,7 @@ suite("in a cluster", () => {
   let dir: string;
   before(async () => {
     cluster = await startTestCluster({ name: "bad-input", flags: ["--nodes", "1"] });
-    dir = mkdtempSync(`${tmpdir()}/fairlead-manifests-`);
+    dir = scratchDir();
   });
   after(async () => {
     await cluster[Symbol.asyncDispose]();
