@@ -88,6 +88,7 @@ export function containerConfig(request: ContainerRequest): ContainerConfig {
     mounts: mountsOf(request, expandEnv),
     logPath: `${container.name}/${attempt}.log`,
     stdin: container.stdin ?? false,
+    stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
     securityContext: securityContext(container, pod),
     labels: { ...podLabels(pod), [CONTAINER_NAME_LABEL]: container.name },

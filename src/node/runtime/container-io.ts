@@ -5,7 +5,7 @@ import { ReadStream } from "node:tty";
 import type { Logger } from "#base";
 import { openTerminal, setTerminalSize } from "#linux";
 import { LogPump, type OutputListener } from "./log-pump.ts";
-import { makeFifo, openBothEnds, openReader, openWriter, readFrom, writeTo } from "./pipes.ts";
+import { makeFifo, openBothEnds, openEndless, openEnds, openReader, openWriter, readFrom, writeTo } from "./pipes.ts";
 
 export interface ContainerIoRequest {
   /** The container's own directory, where the pipes are. */
@@ -13,12 +13,16 @@ export interface ContainerIoRequest {
   readonly logFile: string;
   readonly tty: boolean;
   readonly stdin: boolean;
+  /** Its input ends with that of who attaches; otherwise it never ends, also not when this agent does. */
+  readonly stdinOnce: boolean;
 }
 
 export class ContainerIo {
   /** What the launcher gets as descriptors 0, 1 and 2. */
   childStdio: readonly [number | "ignore", number | "ignore", number | "ignore"] = ["ignore", "ignore", "ignore"];
   readonly tty: boolean;
+  /** The terminal's name on the node; undefined without one. */
+  consolePath: string | undefined;
   readonly #pump: LogPump;
   #stdin: Writable | undefined;
   #master: number | undefined;
@@ -77,7 +81,7 @@ export class ContainerIo {
     this.#pump.close();
   }
 
-  #createPipes({ dir, stdin }: ContainerIoRequest): void {
+  #createPipes({ dir, stdin, stdinOnce }: ContainerIoRequest): void {
     const fds: number[] = [];
     for (const stream of ["stdout", "stderr"] as const) {
       const path = `${dir}/${stream}`;
@@ -89,9 +93,10 @@ export class ContainerIo {
     let stdinFd: number | "ignore" = "ignore";
     if (stdin) {
       makeFifo(`${dir}/stdin`);
-      stdinFd = openBothEnds(`${dir}/stdin`);
+      const { readFd, writeFd } = stdinOnce ? openEnds(`${dir}/stdin`) : openEndless(`${dir}/stdin`);
+      stdinFd = readFd;
       fds.push(stdinFd);
-      this.#stdin = writeTo(openWriter(`${dir}/stdin`));
+      this.#stdin = writeTo(writeFd);
     }
     this.#mine = fds;
     this.childStdio = [stdinFd, fds[0] ?? "ignore", fds[1] ?? "ignore"];
@@ -100,6 +105,7 @@ export class ContainerIo {
   #openTerminal(): void {
     const { master, slavePath } = openTerminal();
     const slave = openSync(slavePath, constants.O_RDWR | constants.O_NOCTTY);
+    this.consolePath = slavePath;
     this.#mine = [slave];
     this.childStdio = [slave, slave, slave];
     this.#master = master;

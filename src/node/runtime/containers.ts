@@ -9,6 +9,7 @@ import { RuntimeError } from "./errors.ts";
 import { imageId, requireBuiltinImage } from "./images.ts";
 import { type Launched, launch } from "./launch.ts";
 import { type NodeFacts, planContainer } from "./launch-plan.ts";
+import type { ContainerLaunch } from "./launch-spec.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import { type ContainerRecord, ExitCodes, isAlive, RecordStore, signalProcess } from "./state.ts";
 import type { ContainerConfig, ContainerEvent, ContainerFilter, ContainerStatus } from "./types.ts";
@@ -191,14 +192,13 @@ export class Containers {
   #launch(entry: Entry): Launched {
     const { record } = entry;
     const dir = this.dirOf(record.id);
-    const spec = this.#plan(record);
-    mkdirSync(spec.rootDir, { recursive: true });
+    const plan = this.#plan(record);
+    mkdirSync(plan.rootDir, { recursive: true });
     const { config } = record;
     const where = this.#options.sandboxes.namespacesOf(record.sandboxId);
-    const io = ContainerIo.create(
-      { dir, logFile: this.#logPath(record), tty: config.tty ?? false, stdin: config.stdin ?? false },
-      this.#options.logger,
-    );
+    const { tty = false, stdin = false, stdinOnce = false } = config;
+    const io = ContainerIo.create({ dir, logFile: this.#logPath(record), tty, stdin, stdinOnce }, this.#options.logger);
+    const spec = io.consolePath === undefined ? plan : withConsole(plan, io.consolePath);
     entry.io = io;
     try {
       return launch({ programs: this.#options.node.programs, specFile: `${dir}/launch.json`, spec, where, stdio: io.childStdio });
@@ -277,6 +277,11 @@ export class Containers {
     const message = "The container could not be located when it ended";
     return this.#finish(entry, { exitCode: 137, reason: "ContainerStatusUnknown", message });
   }
+}
+
+/** So that the terminal of another devpts has a name in the container too. */
+function withConsole(plan: ContainerLaunch, consolePath: string): ContainerLaunch {
+  return { ...plan, steps: [...plan.steps, { do: "bind", path: "/dev/console", source: consolePath, readonly: false }] };
 }
 
 function newEntry(record: ContainerRecord): Entry {

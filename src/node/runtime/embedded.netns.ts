@@ -221,9 +221,9 @@ function inner(distDir: string): void {
     test(
       "with the node's network there is no network to make",
       withPod(
-        async (sandbox) => {
+        async (sandbox, config) => {
           assert.deepEqual((await runtime.podSandboxStatus(sandbox)).ips, []);
-          assert.equal(await output(sandbox, "readlink /proc/self/ns/net"), readLink("net"));
+          assert.equal(await output(sandbox, "readlink /proc/self/ns/net; hostname"), `${readLink("net")}\n${config.hostname}`);
           assert.ok(!calls.includes(`add ${sandbox}`));
         },
         { namespaces: { network: "node", pid: "container", ipc: "pod" } },
@@ -436,6 +436,13 @@ function inner(distDir: string): void {
           assert.equal(await session.exit, 0);
           assert.match(await text, /got hello\r?\n$/);
         }
+        const id = await start(sandbox, ["cat"], { stdin: true, stdinOnce: true });
+        const session = await runtime.attach(id, { stdin: true, tty: false });
+        const text = readAll(session.stdout);
+        session.stdin?.end("all of it");
+        assert.equal(await session.exit, 0);
+        assert.equal(await text, "all of it");
+        assert.match(logOf(await ended(await start(sandbox, ["tty"], { tty: true }))), /^\/dev\/console\r?$/);
       }),
     );
   });

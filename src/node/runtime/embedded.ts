@@ -161,7 +161,7 @@ class EmbeddedRuntime implements RuntimeService, ImageService {
       return this.#containers.record(containerId).exitCode ?? 0;
     });
     exit.catch(() => {});
-    const stdin = request.stdin ? attachedInput(io.stdin) : undefined;
+    const stdin = request.stdin ? attachedInput(io.stdin, config.stdinOnce === true && !io.tty) : undefined;
     return { stdin, stdout, stderr, exit, resize: (size) => io.resize(size), close: end };
   }
 
@@ -190,8 +190,8 @@ class EmbeddedRuntime implements RuntimeService, ImageService {
   }
 }
 
-/** The end of one session's input is not the end of the container's. */
-function attachedInput(stdin: NodeJS.WritableStream | undefined): PassThrough | undefined {
+/** The end of one session's input is not the end of the container's, unless it asked for that. */
+function attachedInput(stdin: NodeJS.WritableStream | undefined, endsWithIt: boolean): PassThrough | undefined {
   if (stdin === undefined) return undefined;
   const input = new PassThrough();
   input.on("data", (chunk: Buffer) => {
@@ -199,5 +199,6 @@ function attachedInput(stdin: NodeJS.WritableStream | undefined): PassThrough | 
     input.pause();
     void once(stdin, "drain").then(() => input.resume());
   });
+  if (endsWithIt) input.once("end", () => stdin.end());
   return input;
 }

@@ -41,17 +41,32 @@ export function writeTo(fd: number): Socket {
   return socket;
 }
 
-/** A pipe without a name: two descriptors, both blocking. */
-export function openPipe(dir: string): { readonly readFd: number; readonly writeFd: number } {
+export interface PipeEnds {
+  readonly readFd: number;
+  readonly writeFd: number;
+}
+
+/** Both ends of a named pipe, blocking: what is read ends when the writer closes. */
+export function openEnds(path: string): PipeEnds {
+  // A blocking open waits for the other end, so one of them goes first without waiting.
+  const first = openReader(path);
+  const writeFd = openSync(path, constants.O_WRONLY);
+  const readFd = openSync(path, constants.O_RDONLY);
+  closeSync(first);
+  return { readFd, writeFd };
+}
+
+/** Both ends of a named pipe; the reader never sees the end, since it is a writer too. */
+export function openEndless(path: string): PipeEnds {
+  return { readFd: openBothEnds(path), writeFd: openWriter(path) };
+}
+
+/** A pipe without a name. */
+export function openPipe(dir: string): PipeEnds {
   const path = `${dir}/pipe-${process.pid}-${Math.random().toString(36).slice(2)}`;
   mkfifo(path, 0o600);
   try {
-    // A blocking open waits for the other end, so one of them goes first without waiting.
-    const first = openReader(path);
-    const writeFd = openSync(path, constants.O_WRONLY);
-    const readFd = openSync(path, constants.O_RDONLY);
-    closeSync(first);
-    return { readFd, writeFd };
+    return openEnds(path);
   } finally {
     rmSync(path, { force: true });
   }

@@ -61,10 +61,9 @@ export class Sandboxes {
   namespacesOf(id: string): Namespaces {
     const record = this.get(id);
     if (!isAlive(record.pause)) throw new RuntimeError("NotRunning", `pod sandbox ${id} has no process any more that holds its namespaces`);
-    const { network, pid, ipc } = record.config.namespaces;
-    const kinds: NamespaceKind[] = [];
+    const { pid, ipc } = record.config.namespaces;
+    const kinds: NamespaceKind[] = ["uts"];
     if (ipc === "pod") kinds.push("ipc");
-    if (network === "pod") kinds.push("uts");
     if (pid === "pod") kinds.push("pid");
     const ns = this.#openNetNs(record);
     return { ...(ns && { netns: ns }), join: { pid: record.pause.pid, kinds }, unshare: pid === "container" ? ["pid"] : [] };
@@ -162,16 +161,16 @@ export class Sandboxes {
   }
 
   #startPause(config: PodSandboxConfig, ns: NetNs | undefined): ProcessId {
-    const { network, pid, ipc } = config.namespaces;
-    const unshare: NamespaceKind[] = [];
+    const { pid, ipc } = config.namespaces;
+    // Also with the node's network: several nodes share this machine's host name, a pod gets that of its node.
+    const unshare: NamespaceKind[] = ["uts"];
     if (ipc === "pod") unshare.push("ipc");
-    if (network === "pod") unshare.push("uts");
     if (pid === "pod") unshare.push("pid");
     const { nodePath, distDir } = this.#options.programs;
     // As pid 1 of the pod it must wait for orphans; otherwise anything will do that sleeps and is small.
     const command = pid === "pod" ? [nodePath, `${distDir}/pause.js`] : ["sleep", "infinity"];
     const child = inNamespaces({ unshare, ...(ns && { netns: ns }) }, () => {
-      if (network === "pod") sethostname(config.hostname);
+      sethostname(config.hostname);
       return spawn(command[0] ?? "", command.slice(1), { stdio: "ignore", detached: true, cwd: "/", env: { PATH: process.env["PATH"] } });
     });
     child.on("error", () => {});

@@ -142,6 +142,8 @@ export interface ContainerConfig {
   /** Relative to the sandbox's log directory. */
   readonly logPath: string;
   readonly stdin?: boolean;
+  /** The end of the first attached input is the end of the container's. */
+  readonly stdinOnce?: boolean;
   readonly tty?: boolean;
   readonly securityContext?: SecurityContext;
   readonly labels: Readonly<Record<string, string>>;
