@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { errorCode, errorMessage, FairleadError, type Logger } from "#base";
-import type { ContainerStatus, ExecSession, RuntimeService } from "#runtime";
+import type { AttachRequest, ContainerStatus, ExecSession, RuntimeService } from "#runtime";
 import { findContainer, type StoredPod } from "../pod-spec.ts";
 import { type LogOptions, readLog } from "./log-reader.ts";
 import { type RemoteStreams, type StreamRequest, serveSession } from "./remote.ts";
@@ -173,13 +173,19 @@ class KubeletServer {
       const { runtime } = this.#options;
       const { stdin, tty } = request;
       const open = (): Promise<ExecSession> =>
-        root === "exec" ? runtime.exec(status.id, { command, stdin, tty }) : runtime.attach(status.id, { stdin, tty });
+        root === "exec" ? runtime.exec(status.id, { command, stdin, tty }) : attach(runtime, status.id, { stdin, tty });
       await serveSession(open, remote, request, root === "exec" ? "error executing command in container" : "error attaching to container");
     } catch (err) {
       this.#options.logger.debug("a stream failed", { url: req.url, err: errorMessage(err) });
       refuse(socket, statusOf(err), errorMessage(err));
     }
   }
+}
+
+/** How a container ended is in its status; attaching to it went well all the same. */
+async function attach(runtime: RuntimeService, containerId: string, request: AttachRequest): Promise<ExecSession> {
+  const session = await runtime.attach(containerId, request);
+  return { ...session, exit: session.exit.then(() => 0) };
 }
 
 /** WebSocket or SPDY. Both come in only when somebody asks: most nodes never load them. */
