@@ -1,10 +1,13 @@
 // The host stays as it is while a cluster comes up, runs and goes; and nothing is left of it, however it ends.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { netns, openNft, openRoute } from "#linux";
-import { command, startTestCluster } from "../testing/cluster.ts";
+import { command, ROOT, startTestCluster } from "../testing/cluster.ts";
 import { component } from "../testing/status.ts";
 import { sandboxPids } from "./processes.ts";
 
@@ -116,6 +119,21 @@ test("everything is gone within a second after kill -9 of the sandbox's first pr
   assert.ok(inside.length >= 5, `only ${inside.length} processes in the sandbox`);
   process.kill(cluster.sandboxPid(), "SIGKILL");
   await eventually("no process of the cluster lives", () => processesOf(cluster.home).length === 0 && inside.every(isGone), 1_000);
+});
+
+test("an interrupted up leaves nothing", async () => {
+  const fairleadHome = mkdtempSync(`${tmpdir()}/fairlead-interrupted-`);
+  const home = `${fairleadHome}/half`;
+  const up = spawn(`${ROOT}fairlead`, ["up", "--name", "half", "--nodes", "1"], { env: { ...process.env, FAIRLEAD_HOME: fairleadHome } });
+  await eventually("the sandbox has begun", () => existsSync(`${home}/run/netns/node-1`), 10_000);
+  const again = await command(`${ROOT}fairlead`, ["up", "--name", "half"], { ...process.env, FAIRLEAD_HOME: fairleadHome });
+  assert.match(again.stderr, /"half" is (being started|running)/);
+  up.kill("SIGINT");
+  const [code] = (await once(up, "exit")) as [number];
+  assert.equal(code, 130);
+  assert.deepEqual(processesOf(home), []);
+  assert.deepEqual(readdirSync(fairleadHome), []);
+  rmSync(fairleadHome, { recursive: true });
 });
 
 function isGone(pid: number): boolean {

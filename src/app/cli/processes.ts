@@ -16,20 +16,30 @@ function readOr(path: string, otherwise: string): string {
   }
 }
 
-/** True when `pid` is a live process that was started for the cluster in `home`: pids are used again. */
+/** True when `pid` is a live process that was started with `--home HOME`: pids are used again. */
 export function isAlive(pid: number, home: string): boolean {
   const args = readOr(`/proc/${pid}/cmdline`, "").split("\0");
-  return args.includes(home) && !/^State:\s+Z/m.test(readOr(`/proc/${pid}/status`, ""));
+  return args.some((arg, i) => arg === home && args[i - 1] === "--home") && !/^State:\s+Z/m.test(readOr(`/proc/${pid}/status`, ""));
+}
+
+/** The supervisor, unshare and the sandbox's first process of the cluster in `home`, as far as they live; all others are below the last. */
+export function processesOf(home: string): number[] {
+  return pids().filter((pid) => isAlive(pid, home));
+}
+
+function pids(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
 function listProcesses(): Process[] {
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  return pids.flatMap((pid) => {
+  return pids().flatMap((pid) => {
     const status = readOr(`/proc/${pid}/status`, "");
     const parent = /^PPid:\s+(\d+)/m.exec(status)?.[1];
     const nsPids = /^NSpid:\s+(.+)/m.exec(status)?.[1];
     if (parent === undefined) return [];
-    return [{ pid: Number(pid), parent: Number(parent), nsPids: (nsPids ?? pid).split(/\s+/).map(Number) }];
+    return [{ pid, parent: Number(parent), nsPids: (nsPids ?? String(pid)).split(/\s+/).map(Number) }];
   });
 }
 

@@ -1,6 +1,7 @@
 // `fairlead up`: starts a cluster and waits until it can be used.
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { stringify } from "yaml";
@@ -36,6 +37,7 @@ export async function startCluster(options: ClusterOptions & { readonly apiPort:
   const { name, nodes, ipFamily, overlay } = options;
   const cluster: ClusterOptions = { name, nodes, ipFamily, overlay };
   steps.waiting("starting the sandbox");
+  const calm = removeWhenInterrupted(name);
   const progress = startSupervisor(home, cluster, options.apiPort);
   const [credentials, server] = await Promise.all([
     writePki(planCluster(cluster), home),
@@ -48,6 +50,22 @@ export async function startCluster(options: ClusterOptions & { readonly apiPort:
   const config = kubeconfig(`fairlead-${name}`, { server: `https://127.0.0.1:${server}`, ca: credentials.ca }, user);
   writeFileSync(clusterPaths(home).kubeconfig, stringify(config), { mode: 0o600 });
   await followProgress(progress, "ready", steps, home).finally(() => progress.close());
+  calm();
+  rmSync(startingFile(home));
+}
+
+/** Ctrl-C in the middle of a start leaves nothing. Returns what ends that. */
+function removeWhenInterrupted(name: string): () => void {
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    removeCluster(name)
+      .catch((err: unknown) => process.stderr.write(`cannot remove what was started: ${errorMessage(err)}\n`))
+      .finally(() => process.exit(128 + (constants.signals[signal] ?? 0)));
+  };
+  for (const signal of signals) process.once(signal, onSignal);
+  return () => {
+    for (const signal of signals) process.off(signal, onSignal);
+  };
 }
 
 /** The commands are those of a clone, where `fairlead` is in no PATH. */
@@ -66,12 +84,29 @@ async function claimHome(name: string): Promise<string> {
       code: "NameInUse",
     });
   }
-  if (existing !== undefined) await removeCluster(name);
   const home = clusterHome(name);
+  if (existing !== undefined && isBeingStarted(home)) {
+    throw new FairleadError(`a cluster named "${name}" is being started by another command`, { code: "NameInUse" });
+  }
+  if (existing !== undefined) await removeCluster(name);
   checkSocketPath(clusterPaths(home).apiSocket);
   mkdirSync(home, { recursive: true, mode: 0o700 });
   mkdirSync(clusterPaths(home).logs);
+  writeFileSync(startingFile(home), String(process.pid));
   return home;
+}
+
+/** Holds the pid of the command that starts the cluster, for as long as it does. */
+function startingFile(home: string): string {
+  return `${home}/starting`;
+}
+
+function isBeingStarted(home: string): boolean {
+  try {
+    return process.kill(Number(readFileSync(startingFile(home), "utf8")), 0);
+  } catch {
+    return false;
+  }
 }
 
 /** The longest path of a Unix socket (unix(7), sun_path, with its end). */
@@ -101,7 +136,11 @@ function startSupervisor(home: string, cluster: ClusterOptions, apiPort: number)
   });
   child.unref();
   const pipe = child.stdio[3] as Readable;
-  return { lines: createInterface({ input: pipe })[Symbol.asyncIterator](), close: () => pipe.destroy() };
+  return {
+    lines: createInterface({ input: pipe })[Symbol.asyncIterator](),
+    close: () => pipe.destroy(),
+    kill: () => child.kill("SIGKILL"),
+  };
 }
 
 /** Reads progress until the API's port is known (and returns it) or until the cluster is ready. */
