@@ -139,7 +139,6 @@ function startSupervisor(home: string, cluster: ClusterOptions, apiPort: number)
   return {
     lines: createInterface({ input: pipe })[Symbol.asyncIterator](),
     close: () => pipe.destroy(),
-    kill: () => child.kill("SIGKILL"),
   };
 }
 
