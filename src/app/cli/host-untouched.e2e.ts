@@ -121,20 +121,31 @@ test("everything is gone within a second after kill -9 of the sandbox's first pr
   await eventually("no process of the cluster lives", () => processesOf(cluster.home).length === 0 && inside.every(isGone), 1_000);
 });
 
-test("an interrupted up leaves nothing", async () => {
-  const fairleadHome = mkdtempSync(`${tmpdir()}/fairlead-interrupted-`);
-  const home = `${fairleadHome}/half`;
-  const up = spawn(`${ROOT}fairlead`, ["up", "--name", "half", "--nodes", "1"], { env: { ...process.env, FAIRLEAD_HOME: fairleadHome } });
-  await eventually("the sandbox has begun", () => existsSync(`${home}/run/netns/node-1`), 10_000);
-  const again = await command(`${ROOT}fairlead`, ["up", "--name", "half"], { ...process.env, FAIRLEAD_HOME: fairleadHome });
-  assert.match(again.stderr, /"half" is (being started|running)/);
-  up.kill("SIGINT");
-  const [code] = (await once(up, "exit")) as [number];
-  assert.equal(code, 130);
-  assert.deepEqual(processesOf(home), []);
-  assert.deepEqual(readdirSync(fairleadHome), []);
-  rmSync(fairleadHome, { recursive: true });
-});
+for (const [verb, when] of [
+  ["up", /namespaces and underlay/],
+  ["demo", /a Service name resolves on every node/],
+  ["demo", /the shop is applied/],
+] as const) {
+  test(`${verb}, interrupted after "${when.source}", leaves nothing and says so`, async () => {
+    const fairleadHome = mkdtempSync(`${tmpdir()}/fairlead-interrupted-`);
+    const home = `${fairleadHome}/half`;
+    const started = spawn(`${ROOT}fairlead`, [verb, "--name", "half"], { env: { ...process.env, FAIRLEAD_HOME: fairleadHome } });
+    let said = "";
+    started.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await eventually(`${verb} has said ${when.source}`, () => when.test(said), 30_000);
+    const again = await command(`${ROOT}fairlead`, ["up", "--name", "half"], { ...process.env, FAIRLEAD_HOME: fairleadHome });
+    assert.match(again.stderr, /"half" is (being started|running)/);
+    started.kill("SIGINT");
+    const [code] = (await once(started, "close")) as [number];
+    assert.equal(code, 130);
+    assert.match(said, /\ninterrupted; the cluster half is removed\n$/);
+    assert.deepEqual(processesOf(home), []);
+    assert.deepEqual(readdirSync(fairleadHome), []);
+    rmSync(fairleadHome, { recursive: true });
+  });
+}
 
 function isGone(pid: number): boolean {
   try {

@@ -12,7 +12,7 @@ import { createSteps, paint, type Steps } from "../terminal.ts";
 import { applyObject } from "./apply.ts";
 import { removeCluster } from "./down.ts";
 import { runInContainer } from "./exec.ts";
-import { startCluster, tellWhatNext } from "./up.ts";
+import { removedWhenInterrupted, startCluster, tellWhatNext } from "./up.ts";
 
 const NAMESPACE = "shop";
 const CUSTOMER = "customer";
@@ -26,15 +26,19 @@ interface Hop {
 }
 
 export async function demo(options: { name: string; keep: boolean }): Promise<void> {
-  const ours = findCluster(options.name)?.running !== true;
-  if (ours) await startCluster({ name: options.name, nodes: 3, ipFamily: "dual", overlay: "vxlan", apiPort: 0 });
-  try {
-    await shop(options.name);
-  } finally {
-    if (ours && !options.keep) {
-      await removeCluster(options.name);
-      process.stdout.write(`\nThe demo's cluster is removed. One of your own: ./fairlead up\n`);
-    } else if (ours) tellWhatNext(options.name);
+  const { name, keep } = options;
+  const ours = findCluster(name)?.running !== true;
+  if (ours) await startCluster({ name, nodes: 3, ipFamily: "dual", overlay: "vxlan", apiPort: 0 });
+  if (ours && !keep) {
+    try {
+      await removedWhenInterrupted(name, () => shop(name));
+    } finally {
+      await removeCluster(name);
+    }
+    process.stdout.write(`\nThe demo's cluster is removed. One of your own: ./fairlead up\n`);
+  } else {
+    await shop(name);
+    if (ours) tellWhatNext(name);
   }
 }
 

@@ -30,14 +30,16 @@ export async function up(options: UpOptions): Promise<void> {
 
 /** Starts it, and returns when it can be used. */
 export async function startCluster(options: ClusterOptions & { readonly apiPort: number }): Promise<void> {
-  const startedAt = performance.timeOrigin;
+  const steps = createSteps(performance.timeOrigin);
   preflight();
   const home = await claimHome(options.name);
-  const steps = createSteps(startedAt);
+  steps.waiting("starting the sandbox");
+  await removedWhenInterrupted(options.name, () => startIn(home, options, steps));
+}
+
+async function startIn(home: string, options: ClusterOptions & { readonly apiPort: number }, steps: Steps): Promise<void> {
   const { name, nodes, ipFamily, overlay } = options;
   const cluster: ClusterOptions = { name, nodes, ipFamily, overlay };
-  steps.waiting("starting the sandbox");
-  const calm = removeWhenInterrupted(name);
   const progress = startSupervisor(home, cluster, options.apiPort);
   const [credentials, server] = await Promise.all([
     writePki(planCluster(cluster), home),
@@ -50,22 +52,31 @@ export async function startCluster(options: ClusterOptions & { readonly apiPort:
   const config = kubeconfig(`fairlead-${name}`, { server: `https://127.0.0.1:${server}`, ca: credentials.ca }, user);
   writeFileSync(clusterPaths(home).kubeconfig, stringify(config), { mode: 0o600 });
   await followProgress(progress, "ready", steps, home).finally(() => progress.close());
-  calm();
   rmSync(startingFile(home));
 }
 
-/** Ctrl-C in the middle of a start leaves nothing. Returns what ends that. */
-function removeWhenInterrupted(name: string): () => void {
+/** Ctrl-C in the middle of `work` leaves nothing of the cluster, whose end makes `work` fail: that is not worth an error then. */
+export async function removedWhenInterrupted(name: string, work: () => Promise<void>): Promise<void> {
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  let interrupted = false;
   const onSignal = (signal: NodeJS.Signals): void => {
+    if (interrupted) return;
+    interrupted = true;
     removeCluster(name)
-      .catch((err: unknown) => process.stderr.write(`cannot remove what was started: ${errorMessage(err)}\n`))
+      .then(
+        () => process.stderr.write(`\ninterrupted; the cluster ${name} is removed\n`),
+        (err: unknown) => process.stderr.write(`\ninterrupted; cannot remove what was started: ${errorMessage(err)}\n`),
+      )
       .finally(() => process.exit(128 + (constants.signals[signal] ?? 0)));
   };
-  for (const signal of signals) process.once(signal, onSignal);
-  return () => {
-    for (const signal of signals) process.off(signal, onSignal);
-  };
+  for (const signal of signals) process.on(signal, onSignal);
+  try {
+    await work();
+  } catch (err) {
+    if (!interrupted) throw err;
+  }
+  if (interrupted) await new Promise<never>(() => {});
+  for (const signal of signals) process.off(signal, onSignal);
 }
 
 /** The commands are those of a clone, where `fairlead` is in no PATH. */
