@@ -7,6 +7,8 @@ const LOOPBACK = ["127.0.0.1", "::1"];
 /** How long a client waits for an API server that is being started again. */
 const API_PATIENCE_MS = 5_000;
 const RETRY_MS = 50;
+/** How often a port that somebody else has is tried again. */
+const TAKEN_RETRY_MS = 1_000;
 
 /** Publishes the API server's Unix socket on `port` (0: a free one) and returns the port. */
 export async function publishApi(port: number, apiSocket: string): Promise<number> {
@@ -64,25 +66,47 @@ async function connectPatiently(path: string): Promise<Socket> {
 
 /** Follows the cluster's NodePorts and listens on the same ports of the host's loopback, for as long as the sandbox lives. */
 export function publishNodePorts(controlSocket: string, logger: Logger): void {
-  const published = new Map<number, Promise<Server[]>>();
+  const published = new Map<number, AbortController>();
   void follow(controlSocket, (ports) => {
-    for (const port of ports) {
-      if (published.has(port)) continue;
-      const servers = listenLoopback(port, (client) => void dial(controlSocket, client, port, logger));
-      published.set(
-        port,
-        servers.catch((err) => {
-          logger.warn("cannot publish NodePort on the host", { port, err: errorMessage(err) });
-          return [];
-        }),
-      );
-    }
-    for (const [port, servers] of published) {
+    for (const [port, abort] of published) {
       if (ports.includes(port)) continue;
       published.delete(port);
-      void servers.then((list) => list.map((server) => server.close()));
+      abort.abort();
+    }
+    for (const port of ports) {
+      if (published.has(port)) continue;
+      const abort = new AbortController();
+      published.set(port, abort);
+      const onTaken = (err: unknown): void => logger.warn("cannot publish NodePort on the host", { port, err: errorMessage(err) });
+      const onConnection = (client: Socket): void => void dial(controlSocket, client, port, logger);
+      void listenWhenFree(port, { signal: abort.signal, onTaken, onConnection });
     }
   });
+}
+
+export interface WhenFree {
+  readonly signal: AbortSignal;
+  /** Called once, if the port is not free now. */
+  readonly onTaken: (err: unknown) => void;
+  readonly onConnection: (socket: Socket) => void;
+}
+
+/** Listens on the port as soon as nobody else does, until `signal` aborts: who has it may be another cluster that ends. */
+export async function listenWhenFree(port: number, { signal, onTaken, onConnection }: WhenFree): Promise<void> {
+  for (let told = false; !signal.aborted; await systemClock.sleep(TAKEN_RETRY_MS, signal)) {
+    try {
+      const servers = await listenLoopback(port, onConnection);
+      const close = (): void => {
+        for (const server of servers) server.close();
+      };
+      if (signal.aborted) close();
+      else signal.addEventListener("abort", close, { once: true });
+      return;
+    } catch (err) {
+      if (!told) onTaken(err);
+      told = true;
+    }
+  }
 }
 
 async function follow(controlSocket: string, onPorts: (ports: readonly number[]) => void): Promise<never> {
