@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Service } from "kubernetes-types/core/v1";
+import type { Service, ServiceSpec } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { formatAddr } from "#ip";
 import { compileService } from "./compile.ts";
@@ -76,6 +76,72 @@ describe("which endpoints get connections", () => {
     assert.match(compile(of, slice("web", ["10.244.2.2@node-2"], HTTP))[0] ?? "", /-> drop/);
     assert.match(compile(of)[0] ?? "", /-> reject/);
   });
+});
+
+describe("externalTrafficPolicy Local: the outside gets this node's endpoints, the inside gets those of policy Cluster", () => {
+  const ports: readonly PortSpec[] = [{ name: "http", port: 80, targetPort: 8080, nodePort: 30_080 }];
+  const cases: readonly [string, readonly string[], outside: string, inside: string][] = [
+    ["here and there", ["10.244.1.2@node-1", "10.244.2.2@b"], "10.244.1.2:8080", "10.244.1.2:8080 10.244.2.2:8080"],
+    ["there only", ["10.244.2.2@b"], "drop", "10.244.2.2:8080"],
+    ["nowhere", ["10.244.2.2@b!notready"], "reject", ""],
+    ["leaving here, ready there", ["10.244.1.2@node-1!terminating", "10.244.2.2@b"], "10.244.1.2:8080", "10.244.2.2:8080"],
+    ["leaving there only", ["10.244.2.2@b!terminating"], "drop", "10.244.2.2:8080"],
+    ["an unknown node is not this one", ["10.244.1.2"], "drop", "10.244.1.2:8080"],
+  ];
+  for (const [name, endpoints, outside, inside] of cases) {
+    test(name, () => {
+      const of = service("web", [VIP], ports, { externalTrafficPolicy: "Local" });
+      const [clusterIp, nodePort] = compileService({ service: of, slices: [slice("web", endpoints, ports)], node: NODE });
+      const ids = (list: readonly { readonly id: string }[] = []): string => list.map(({ id }) => id).join(" ");
+      assert.equal(nodePort?.backends.length === 0 ? nodePort.whenEmpty : ids(nodePort?.backends), outside);
+      assert.equal(ids(nodePort?.inside), inside);
+      assert.equal(clusterIp?.inside, undefined);
+      assert.equal(ids(clusterIp?.backends), inside);
+    });
+  }
+});
+
+describe("topology hints", () => {
+  interface Hinted {
+    readonly zone?: string;
+    readonly node?: string;
+  }
+  const pick = (hints: readonly Hinted[], zone: string | undefined, spec: ServiceSpec = {}): string => {
+    const eps = slice(
+      "web",
+      hints.map((_, i) => `10.244.1.${i}@node-1`),
+      HTTP,
+    );
+    const endpoints = (eps.endpoints ?? []).map((each, i) => {
+      const { zone: forZone, node } = hints[i] ?? {};
+      const forZones = forZone === undefined ? {} : { forZones: [{ name: forZone }] };
+      return { ...each, hints: { ...forZones, ...(node !== undefined && { forNodes: [{ name: node }] }) } };
+    });
+    const at = { ...NODE, ...(zone !== undefined && { zone }) };
+    const [f] = compileService({ service: service("web", [VIP], HTTP, spec), slices: [{ ...eps, endpoints }], node: at });
+    return (f?.backends ?? []).map(({ addr }) => formatAddr(addr).slice(-1)).join("");
+  };
+  const ab: readonly Hinted[] = [{ zone: "a" }, { zone: "b" }, { zone: "a" }];
+
+  test("this zone's, when every endpoint has a hint and one is for this zone", () => {
+    assert.equal(pick(ab, "a"), "02");
+    assert.equal(pick(ab, "c"), "012");
+    assert.equal(pick(ab, undefined), "012");
+    assert.equal(pick([...ab, {}], "a"), "0123");
+  });
+
+  test("this node's before this zone's", () => {
+    const both: readonly Hinted[] = [
+      { zone: "a", node: "node-1" },
+      { zone: "a", node: "node-2" },
+      { zone: "b", node: "node-2" },
+    ];
+    assert.equal(pick(both, "a"), "0");
+    assert.equal(pick(both.slice(1), "a"), "0");
+    assert.equal(pick([...both, { zone: "a" }], "a"), "013");
+  });
+
+  test("not for policy Local", () => assert.equal(pick(ab, "a", { internalTrafficPolicy: "Local" }), "012"));
 });
 
 test("ports: by name and protocol, the unnamed one too, TCP and UDP of one number, NodePorts on the node's addresses", () => {

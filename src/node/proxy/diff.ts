@@ -1,7 +1,7 @@
 // From what is in the kernel to what should be there, for the frontends that changed. `Programmed` is our knowledge of the kernel,
 // down to the number of each backend: a change of one frontend touches that frontend's elements and no others.
 import { type Change, type Element, formatData, formatKey, type SetHeader } from "#nft";
-import { elementsOf, type Placed, place, sharedBy } from "./elements.ts";
+import { elementsOf, numbered, type Placed, placeFrontend, sharedBy } from "./elements.ts";
 import { chainByName, neededBy, TABLE } from "./layout.ts";
 import type { Frontend } from "./types.ts";
 
@@ -40,7 +40,7 @@ export class Programmed {
     const delta: Delta = new Map();
     for (const [key, next] of updates) {
       const old = this.#placed.get(key);
-      const placed = next && { frontend: next, slots: place(old?.slots.map(({ id }) => id) ?? [], next.backends) };
+      const placed = next && placeFrontend(next, old && numbered(old));
       if (old !== undefined) this.#forget(old, delta);
       if (placed !== undefined) this.#remember(placed, delta);
     }

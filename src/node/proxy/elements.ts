@@ -1,19 +1,39 @@
 // What one frontend puts into which set.
 import type { Element, SetHeader, Verdict } from "#nft";
-import { pickChainName, REFUSE, rememberChainName, SETS } from "./layout.ts";
+import { FIRST_NUMBER, pickChainName, REFUSE, rememberChainName, type Scope, SETS } from "./layout.ts";
 import type { Backend, Frontend } from "./types.ts";
 
 /** A frontend with its backends in the places that their numbers give them. */
 export interface Placed {
   readonly frontend: Frontend;
   readonly slots: readonly Backend[];
+  /** The same of the frontend's `inside`. */
+  readonly inside: readonly Backend[];
+}
+
+/** What has numbers already: ids of backends in their places. */
+export interface Numbered {
+  readonly slots: readonly string[];
+  readonly inside: readonly string[];
+}
+
+export function placeFrontend(frontend: Frontend, old: Numbered | undefined): Placed {
+  return {
+    frontend,
+    slots: place(old?.slots ?? [], frontend.backends),
+    inside: frontend.inside === undefined ? [] : place(old?.inside ?? [], frontend.inside),
+  };
+}
+
+export function numbered({ slots, inside }: Placed): Numbered {
+  return { slots: slots.map(({ id }) => id), inside: inside.map(({ id }) => id) };
 }
 
 /**
  * Gives each backend a number below their count. Those that had one keep it where they can: then a backend that comes or goes
  * changes one or two elements, however many there are.
  */
-export function place(old: readonly string[], next: readonly Backend[]): Backend[] {
+function place(old: readonly string[], next: readonly Backend[]): Backend[] {
   const rest = new Map(next.map((backend) => [backend.id, backend]));
   const slots: (Backend | undefined)[] = next.map((_, i) => {
     const id = old[i];
@@ -26,29 +46,35 @@ export function place(old: readonly string[], next: readonly Backend[]): Backend
 }
 
 /** Calls `emit` for each element that belongs to this frontend alone. */
-export function elementsOf({ frontend, slots }: Placed, emit: (set: SetHeader, element: Element) => void): void {
-  const { family, addr, protocol, port, service: comment, affinitySeconds, kind } = frontend;
+export function elementsOf({ frontend, slots, inside }: Placed, emit: (set: SetHeader, element: Element) => void): void {
+  const { family, addr, protocol, port, service: comment, affinitySeconds } = frontend;
   const sets = SETS[family];
   const key = [addr, protocol, port];
-  if (slots.length === 0) {
-    emit(sets.noEndpoints, { key, data: frontend.whenEmpty === "drop" ? { kind: "drop" } : { kind: "goto", chain: REFUSE }, comment });
-    return;
-  }
-  const isSticky = affinitySeconds !== undefined;
-  emit(sets.services, { key, data: { kind: "goto", chain: pickChainName(family, slots.length, isSticky) }, comment });
-  slots.forEach((backend, i) => {
-    emit(sets.endpoints, { key: [addr, protocol, port, i], data: [backend.addr, backend.port], comment });
-  });
+  const sticky = affinitySeconds !== undefined;
+  const list = (map: SetHeader, backends: readonly Backend[], scope: Scope): void => {
+    emit(map, { key, data: { kind: "goto", chain: pickChainName(family, { count: backends.length, sticky, scope }) }, comment });
+    const first = FIRST_NUMBER[scope];
+    backends.forEach((backend, i) => {
+      emit(sets.endpoints, { key: [addr, protocol, port, first + i], data: [backend.addr, backend.port], comment });
+    });
+  };
+  if (slots.length > 0) list(sets.services, slots, "all");
+  else emit(sets.noEndpoints, { key, data: frontend.whenEmpty === "drop" ? { kind: "drop" } : { kind: "goto", chain: REFUSE }, comment });
+  if (inside.length > 0) list(sets.inside, inside, "inside");
+  if (slots.length + inside.length === 0) return;
   if (affinitySeconds !== undefined) {
     const data: Verdict = { kind: "jump", chain: rememberChainName(family, affinitySeconds) };
     emit(sets.sticky, { key, data, comment });
   }
-  if (kind !== "ClusterIP") emit(sets.external, { key, comment });
+  if (frontend.inside !== undefined) emit(sets.keepsSource, { key, comment });
+  else if (frontend.kind !== "ClusterIP") emit(sets.external, { key, comment });
 }
 
 /** Calls `emit` for each element that frontends share; it carries no comment, since it is no one's. */
-export function sharedBy({ frontend, slots }: Placed, emit: (set: SetHeader, element: Element) => void): void {
+export function sharedBy({ frontend, slots, inside }: Placed, emit: (set: SetHeader, element: Element) => void): void {
   const { family, addr, kind } = frontend;
   if (kind === "ClusterIP") emit(SETS[family].clusterIps, { key: [addr] });
-  for (const backend of slots) if (backend.local) emit(SETS[family].hairpin, { key: [backend.addr, backend.addr] });
+  for (const backends of [slots, inside]) {
+    for (const backend of backends) if (backend.local) emit(SETS[family].hairpin, { key: [backend.addr, backend.addr] });
+  }
 }

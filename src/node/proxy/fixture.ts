@@ -20,7 +20,8 @@ const GATEWAYS: readonly [string, string] = ["10.244.1.1", "fd00:10:244:1::1"];
  * outside 172.18.0.1 ── eth0 172.18.0.11 node ─┬─ pod-a 10.244.1.2
  *         fd00:18::1           fd00:18::11     └─ pod-b 10.244.1.3   (fd00:10:244:1::2, ::3)
  * ```
- * The node routes between its pods, as with isolated bridge ports. The outside knows no way to the pods.
+ * The node routes between its pods, as with isolated bridge ports. The outside knows no way to the pods; it sends 192.0.2.0/24 and
+ * 2001:db8:5::/64 to the node.
  */
 export class Fixture {
   readonly node: Host;
@@ -78,6 +79,12 @@ export class Fixture {
       route.addrs.set({ link: "eth0", prefix: { addr: addrs[0], bits: 16 } });
       route.addrs.set({ link: "eth0", prefix: { addr: addrs[1], bits: 64 } });
     }
+    for (const via of node.addrs) {
+      outside.route.routes.set({
+        dst: parsePrefix(via.family === 4 ? "192.0.2.0/24" : "2001:db8:5::/64"),
+        nextHops: [{ via, link: "eth0" }],
+      });
+    }
     outside.addrs.forEach((via) => {
       node.route.routes.set({ dst: parsePrefix(via.family === 4 ? "0.0.0.0/0" : "::/0"), nextHops: [{ via, link: "eth0" }] });
     });
@@ -108,6 +115,8 @@ function host(name: string, v4: string, v6: string): Host {
 /** A TCP connection that can be asked more than once. Rejects with the socket's error. */
 export async function connect(from: Host, to: string, port: number): Promise<{ ask(): Promise<string>; end(): void }> {
   const socket: Socket = connectSocket(from.ns, { addr: parseAddr(to), port });
+  // The servers keep the process alive; a question without an answer must not.
+  socket.unref();
   await once(socket, "connect");
   return {
     async ask() {
@@ -131,6 +140,20 @@ export async function tcp(from: Host, to: string, port: number): Promise<string>
   }
 }
 
+/** How long an answer may take that is not expected to come. */
+const SILENCE_MS = 250;
+
+/** "silence" when there is no answer and no refusal either. */
+export function unlessSilent(answer: Promise<string>): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const timer = setTimeout(() => resolve("silence"), SILENCE_MS);
+  void answer.then((text) => {
+    clearTimeout(timer);
+    resolve(text);
+  });
+  return promise;
+}
+
 export class UdpClient {
   readonly #socket: UdpSocket;
   readonly #ready: Promise<unknown>;
@@ -138,6 +161,7 @@ export class UdpClient {
   constructor(from: Host, to: string, port: number) {
     const addr = parseAddr(to);
     this.#socket = createSocket(addr.family === 4 ? "udp4" : "udp6");
+    this.#socket.unref();
     this.#socket.bind({ fd: udpFd(from.ns, parseAddr(addr.family === 4 ? "0.0.0.0" : "::"), 0) });
     // A connected socket takes answers from nowhere else, and hears of ICMP errors.
     this.#ready = once(this.#socket, "connect");

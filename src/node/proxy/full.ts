@@ -2,25 +2,26 @@
 import { formatAddrPort } from "#ip";
 import { type Chain, type Change, type Element, formatKey, type NftSet, type SetHeader, type Table } from "#nft";
 import { frontendKey } from "./compile.ts";
-import { elementsOf, type Placed, sharedBy } from "./elements.ts";
-import { chainByName, FAMILIES, neededBy, SETS, skeleton } from "./layout.ts";
+import { elementsOf, type Numbered, type Placed, sharedBy } from "./elements.ts";
+import { chainByName, FAMILIES, FIRST_NUMBER, neededBy, SETS, skeleton } from "./layout.ts";
 import type { ClusterCidrs } from "./types.ts";
 
-/** The numbers that backends have in a table that was read: frontend key → backend ids in their places. */
-export function slotsIn(table: Table | undefined): Map<string, string[]> {
-  const slots = new Map<string, string[]>();
+/** The numbers that backends have in a table that was read, by frontend key. */
+export function slotsIn(table: Table | undefined): Map<string, Numbered> {
+  const slots = new Map<string, { readonly slots: string[]; readonly inside: string[] }>();
   for (const set of table?.sets ?? []) {
     if (!FAMILIES.some((family) => SETS[family].endpoints.name === set.name)) continue;
     for (const { key, data } of set.elements) {
       const [addr, protocol, port, index] = key;
       if (!isAddr(addr) || typeof protocol !== "number" || typeof port !== "number" || typeof index !== "number") continue;
-      if (data === undefined || "kind" in data || index > 0xffff) continue;
+      if (data === undefined || "kind" in data) continue;
       const [backend, backendPort] = data;
       if (!isAddr(backend) || typeof backendPort !== "number") continue;
       const id = frontendKey(addr, protocol, port);
-      const list = slots.get(id) ?? [];
-      list[index] = formatAddrPort(backend, backendPort);
-      slots.set(id, list);
+      const lists = slots.get(id) ?? { slots: [], inside: [] };
+      if (index < FIRST_NUMBER.inside) lists.slots[index] = formatAddrPort(backend, backendPort);
+      else if (index < 2 * FIRST_NUMBER.inside) lists.inside[index - FIRST_NUMBER.inside] = formatAddrPort(backend, backendPort);
+      slots.set(id, lists);
     }
   }
   return slots;

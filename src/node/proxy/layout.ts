@@ -16,6 +16,7 @@ import {
   jump,
   meta,
   type NftSet,
+  named,
   payload,
   prefixInterval,
   type Rule,
@@ -45,12 +46,16 @@ function addrType(family: Family): Datatype {
 export interface FamilySets {
   /** Frontend → which chain picks one of how many backends. */
   readonly services: SetHeader;
-  /** Frontend and number → backend. */
+  /** The same for pods and the node itself, where policy Local gives them others than the outside. */
+  readonly inside: SetHeader;
+  /** Frontend and number → backend; see `FIRST_NUMBER`. */
   readonly endpoints: SetHeader;
   /** Frontend without backends → refuse or drop. */
   readonly noEndpoints: SetHeader;
   /** Frontends that are reached from outside: their clients' addresses are replaced. */
   readonly external: SetHeader;
+  /** Frontends that are reached from outside by clients who keep their addresses (externalTrafficPolicy Local). */
+  readonly keepsSource: SetHeader;
   /** ClusterIPs, whatever the port. */
   readonly clusterIps: SetHeader;
   /** Backend twice: who calls itself through a service needs another source address, or it answers itself directly. */
@@ -75,9 +80,11 @@ function familySets(family: Family): FamilySets {
   const backend: readonly Datatype[] = [addr, "inet_service"];
   return {
     services: { name: `services${family}`, key: frontend, data: "verdict" },
+    inside: { name: `inside${family}`, key: frontend, data: "verdict" },
     endpoints: { name: `endpoints${family}`, key: [...frontend, "index"], data: backend },
     noEndpoints: { name: `no-endpoints${family}`, key: frontend, data: "verdict" },
     external: { name: `external${family}`, key: frontend },
+    keepsSource: { name: `keeps-source${family}`, key: frontend },
     clusterIps: { name: `cluster-ips${family}`, key: [addr] },
     hairpin: { name: `hairpin${family}`, key: [addr, addr] },
     sticky: { name: `sticky${family}`, key: frontend, data: "verdict" },
@@ -91,9 +98,22 @@ export const SETS: Readonly<Record<Family, FamilySets>> = { 4: familySets(4), 6:
 
 export const REFUSE = "refuse";
 
-/** Picks one of `count` backends; `sticky` looks first whether the client has one. */
-export function pickChainName(family: Family, count: number, sticky: boolean): string {
-  return `${sticky ? "stick" : "pick"}${family}-${count}`;
+/** Which of a frontend's lists of backends: the one that all share, or the other one that the inside has. */
+export type Scope = "all" | "inside";
+
+/** Both lists lie in one map; an EndpointSlice has at most 1,000 endpoints, and nobody has 65 of them behind one Service. */
+export const FIRST_NUMBER: Readonly<Record<Scope, number>> = { all: 0, inside: 0x1_0000 };
+
+export interface Choice {
+  readonly count: number;
+  /** Looks first whether the client has a backend already. */
+  readonly sticky: boolean;
+  readonly scope: Scope;
+}
+
+/** Picks one of `count` backends. */
+export function pickChainName(family: Family, { count, sticky, scope }: Choice): string {
+  return `${scope === "inside" ? "inside-" : ""}${sticky ? "stick" : "pick"}${family}-${count}`;
 }
 
 export function rememberChainName(family: Family, seconds: number): string {
@@ -102,19 +122,20 @@ export function rememberChainName(family: Family, seconds: number): string {
 
 /** A chain that elements go to, from its name: these are made on demand. */
 export function chainByName(name: string): Chain | undefined {
-  const match = /^(pick|stick|remember)([46])-(\d+)$/.exec(name);
+  const match = /^(inside-)?(pick|stick|remember)([46])-(\d+)$/.exec(name);
   if (match === null) return undefined;
-  const [, kind, digit, number] = match;
+  const [, inside, kind, digit, number] = match;
   const family: Family = digit === "4" ? 4 : 6;
   const n = Number(number);
-  const rules = kind === "pick" ? pickRules(family, n) : kind === "stick" ? stickRules(family, n) : rememberRules(family, n);
+  const scope: Scope = inside === undefined ? "all" : "inside";
+  const rules = kind === "pick" ? pickRules(family, n, scope) : kind === "stick" ? stickRules(family, n, scope) : rememberRules(family, n);
   return { name, rules };
 }
 
 /** What must exist before a chain that is made on demand: the chain it goes to, the map it uses. */
 export function neededBy(name: string): { readonly chain?: string; readonly set?: SetHeader } {
   const family: Family = /^\D+4/.test(name) ? 4 : 6;
-  if (name.startsWith("stick")) return { chain: name.replace("stick", "pick"), set: SETS[family].affinity };
+  if (/^(inside-)?stick/.test(name)) return { chain: name.replace("stick", "pick"), set: SETS[family].affinity };
   return name.startsWith("remember") ? { set: SETS[family].affinity } : {};
 }
 
@@ -144,21 +165,23 @@ function dnatTo(family: Family, key: Expr, map: SetHeader): Statement {
   return { kind: "dnat", family: family === 4 ? "ip" : "ip6", to };
 }
 
-function pickRules(family: Family, count: number): Rule[] {
+function pickRules(family: Family, count: number, scope: Scope): Rule[] {
+  const first = FIRST_NUMBER[scope];
   const choose = (mod: number): Rule => {
-    const key = concat(daddr(family), meta("l4proto"), payload("th dport"), { kind: "numgen", mode: "random", mod });
+    const number: Expr = { kind: "numgen", mode: "random", mod, ...(first > 0 && { offset: first }) };
+    const key = concat(daddr(family), meta("l4proto"), payload("th dport"), number);
     return { statements: [ofFamily(family), dnatTo(family, key, SETS[family].endpoints)] };
   };
   if (count === 1) return [choose(1)];
-  // A transaction may come between the look-up of the count and that of the backend, and take the last number away. Number 0 stays.
+  // A transaction may come between the look-up of the count and that of the backend, and take the last number away. The first stays.
   return [choose(count), { ...choose(1), comment: "the number is gone" }];
 }
 
-function stickRules(family: Family, count: number): Rule[] {
+function stickRules(family: Family, count: number, scope: Scope): Rule[] {
   const client = concat(saddr(family), daddr(family), meta("l4proto"), payload("th dport"));
   return [
     { statements: [ofFamily(family), dnatTo(family, client, SETS[family].affinity)] },
-    { statements: [goto(pickChainName(family, count, false))] },
+    { statements: [goto(pickChainName(family, { count, sticky: false, scope }))] },
   ];
 }
 
@@ -179,10 +202,19 @@ function rule(comment: string | undefined, ...statements: readonly Statement[]):
   return comment === undefined ? { statements } : { statements, comment };
 }
 
+const isOwnAddress: Statement = equals({ kind: "fib", keys: ["saddr"], result: "type" }, named("fib_addrtype", "local"));
+
 const MASQUERADE: Statement = { kind: "masquerade", flags: ["fully-random"] };
 
-function dispatchRule(family: Family): Rule {
-  return rule(undefined, ofFamily(family), { kind: "vmap", key: frontendExpr(family), map: SETS[family].services.name });
+/** Pods and the node itself are inside. What the node sends passes `output`, what pods send passes `prerouting`. */
+function dispatchRules(family: Family, hook: "prerouting" | "output"): Rule[] {
+  const { inside, services, podCidrs } = SETS[family];
+  const fromInside = hook === "prerouting" ? [inSet(saddr(family), podCidrs.name)] : [];
+  const key = frontendExpr(family);
+  return [
+    rule(undefined, ofFamily(family), ...fromInside, { kind: "vmap", key, map: inside.name }),
+    rule(undefined, ofFamily(family), { kind: "vmap", key, map: services.name }),
+  ];
 }
 
 /**
@@ -204,6 +236,8 @@ function sourceRules(family: Family): Rule[] {
       MASQUERADE,
     ),
     ...perProtocol(family, inSet(frontend, sets.external.name), MASQUERADE),
+    // The node's own address may be one that its backends elsewhere have no way back to.
+    ...perProtocol(family, inSet(frontend, sets.keepsSource.name), isOwnAddress, MASQUERADE),
   ];
 }
 
@@ -240,7 +274,6 @@ function base(name: string, on: Pick<BaseChain, "type" | "hook" | "priority">, r
 
 /** Everything that does not depend on Services. */
 function skeletonChains(): Chain[] {
-  const dispatch = FAMILIES.map(dispatchRule);
   const check = [rule(undefined, hasFlags("state", "new"), goto("unreachable"))];
   return [
     {
@@ -249,8 +282,16 @@ function skeletonChains(): Chain[] {
     },
     { name: "unreachable", rules: FAMILIES.flatMap(unreachableRules) },
     { name: "source", rules: FAMILIES.flatMap(sourceRules) },
-    base("nat-prerouting", { type: "nat", hook: "prerouting", priority: -100 }, dispatch),
-    base("nat-output", { type: "nat", hook: "output", priority: -100 }, dispatch),
+    base(
+      "nat-prerouting",
+      { type: "nat", hook: "prerouting", priority: -100 },
+      FAMILIES.flatMap((family) => dispatchRules(family, "prerouting")),
+    ),
+    base(
+      "nat-output",
+      { type: "nat", hook: "output", priority: -100 },
+      FAMILIES.flatMap((family) => dispatchRules(family, "output")),
+    ),
     base("nat-postrouting", { type: "nat", hook: "postrouting", priority: 100 }, [
       rule(undefined, hasFlags("status", "dnat"), jump("source")),
       ...FAMILIES.map(leavingRule),

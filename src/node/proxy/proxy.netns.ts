@@ -1,52 +1,10 @@
 // Real packets through the real table.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { silentLogger } from "#base";
-import { createFakeClient, type FakeClient } from "#client/fake";
 import { formatAddr } from "#ip";
-import { ENDPOINT_SLICES, SERVICES } from "#kube";
 import { openNft } from "#linux";
 import { connect, Fixture, tcp, UdpClient, udp } from "./fixture.ts";
-import { TABLE } from "./layout.ts";
-import { type ServiceProxy, startProxy } from "./start.ts";
-import { CIDRS, NODE, type PortSpec, service, slice } from "./testing.ts";
-
-const PORTS: readonly PortSpec[] = [
-  { name: "tcp", port: 80, targetPort: 8080, nodePort: 30_080 },
-  { name: "udp", port: 80, targetPort: 8080, protocol: "UDP", nodePort: 30_080 },
-];
-
-interface Family {
-  readonly name: string;
-  readonly index: 0 | 1;
-  /** The ClusterIP number `n`. */
-  readonly vip: (n: number) => string;
-  readonly pods: readonly [a: string, b: string];
-  readonly node: string;
-  readonly gateway: string;
-  readonly outside: string;
-}
-
-const FAMILIES: readonly Family[] = [
-  {
-    name: "IPv4",
-    index: 0,
-    vip: (n) => `10.96.0.${n}`,
-    pods: ["10.244.1.2@node-1", "10.244.1.3@node-1"],
-    node: "172.18.0.11",
-    gateway: "10.244.1.1",
-    outside: "172.18.0.1",
-  },
-  {
-    name: "IPv6",
-    index: 1,
-    vip: (n) => `fd00:10:96::${n.toString(16)}`,
-    pods: ["fd00:10:244:1::2@node-1", "fd00:10:244:1::3@node-1"],
-    node: "fd00:18::11",
-    gateway: "fd00:10:244:1::1",
-    outside: "fd00:18::1",
-  },
-];
+import { Cluster, FAMILIES } from "./fixture-cluster.ts";
 
 let fixture: Fixture;
 
@@ -56,55 +14,6 @@ before(() => {
 });
 
 after(() => fixture.close());
-
-class Cluster {
-  readonly client: FakeClient = createFakeClient();
-  proxy: ServiceProxy;
-
-  private constructor() {
-    this.proxy = this.#start();
-  }
-
-  static async start(): Promise<Cluster> {
-    const cluster = new Cluster();
-    await cluster.proxy.synced;
-    return cluster;
-  }
-
-  #start(): ServiceProxy {
-    const { ns } = fixture.node;
-    return startProxy({ client: this.client, netns: ns, node: NODE, ...CIDRS, logger: silentLogger });
-  }
-
-  /** Another proxy in the place of this one. */
-  async restart(): Promise<void> {
-    this.proxy.stop();
-    this.proxy = this.#start();
-    await this.proxy.synced;
-  }
-
-  /** Makes or changes a service with ClusterIP number `n`, and waits until it is in the kernel. */
-  async set(n: number, { name, vip }: Family, backends: readonly string[], spec: { sessionAffinity?: string } = {}): Promise<void> {
-    const id = `s${n}-${name.toLowerCase()}`;
-    const ports = PORTS.map((port) => ({ ...port, nodePort: 30_000 + n }));
-    const objects = [service(id, [vip(n)], ports, spec), slice(id, backends, ports)] as const;
-    const exists = (await this.client.list(SERVICES)).items.some(({ metadata }) => metadata.name === id);
-    const changes = this.#changes();
-    if (exists) await this.client.update(ENDPOINT_SLICES, { ...objects[1], addressType: name });
-    else {
-      await this.client.create(SERVICES, objects[0]);
-      await this.client.create(ENDPOINT_SLICES, { ...objects[1], addressType: name });
-    }
-    const expected = changes + (exists ? 1 : 2);
-    while (this.#changes() < expected) await new Promise((resolve) => setImmediate(resolve));
-    await this.proxy.idle();
-  }
-
-  #changes(): number {
-    const { metrics } = this.proxy;
-    return metrics.sync_proxy_rules_service_changes_total + metrics.sync_proxy_rules_endpoint_changes_total;
-  }
-}
 
 for (const family of FAMILIES) {
   const { vip, pods, gateway, index } = family;
@@ -116,7 +25,7 @@ for (const family of FAMILIES) {
     let cluster: Cluster;
 
     before(async () => {
-      cluster = await Cluster.start();
+      cluster = await Cluster.start(fixture);
       await cluster.set(1, family, [podB]);
       await cluster.set(2, family, [podA, podB]);
       await cluster.set(3, family, []);
@@ -124,10 +33,7 @@ for (const family of FAMILIES) {
     });
 
     after(() => {
-      cluster.proxy.stop();
-      const nft = openNft(fixture.node.ns);
-      nft.apply([{ op: "delete table", table: TABLE }]);
-      nft.close();
+      cluster.remove();
     });
 
     for (const [protocol, ask] of [

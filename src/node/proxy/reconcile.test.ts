@@ -65,6 +65,8 @@ const BOTH: readonly PortSpec[] = [
   { name: "dns", port: 53, protocol: "UDP", targetPort: 53 },
 ];
 
+const KEPT: readonly PortSpec[] = [{ name: "http", port: 80, targetPort: 8080, nodePort: 30_081 }];
+
 test("golden: the ruleset of a few services", async () => {
   const { nft, proxy } = await start([
     service("web", ["10.96.0.1", "fd00:10:96::1"], BOTH),
@@ -75,6 +77,8 @@ test("golden: the ruleset of a few services", async () => {
     service("empty", ["10.96.0.3"], HTTP),
     service("local", ["10.96.0.4"], HTTP, { internalTrafficPolicy: "Local" }),
     slice("local", ["10.244.2.3@node-2"], HTTP),
+    service("kept", ["10.96.0.5"], KEPT, { externalTrafficPolicy: "Local" }),
+    slice("kept", ["10.244.1.4@node-1", "10.244.2.4@node-2"], KEPT),
   ]);
   proxy.stop();
   const table = nft.list(TABLE);
@@ -265,6 +269,7 @@ test("property: any history of changes ends where a fresh start would", async ()
     name: fc.constantFrom("a", "b", "c"),
     vip: fc.constantFrom("10.96.0.1", "10.96.0.2", "10.96.0.3"),
     node: fc.boolean(),
+    keeps: fc.boolean(),
     sticky: fc.boolean(),
     exists: fc.boolean(),
     backends,
@@ -273,9 +278,12 @@ test("property: any history of changes ends where a fresh start would", async ()
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
       const setup = await start([]);
       const state = new Map<string, KubeObject[]>();
-      for (const { name, vip, node, sticky, exists, backends: chosen } of steps) {
+      for (const { name, vip, node, keeps, sticky, exists, backends: chosen } of steps) {
         const ports = [{ name: "p", port: 80, ...(node && { nodePort: 30_080 }) }];
-        const svc = service(name, [vip], ports, sticky ? { sessionAffinity: "ClientIP" } : {});
+        const svc = service(name, [vip], ports, {
+          ...(sticky && { sessionAffinity: "ClientIP" }),
+          ...(keeps && { externalTrafficPolicy: "Local" }),
+        });
         const eps = slice(name, chosen, ports);
         const known = state.has(name);
         if (exists && known) {

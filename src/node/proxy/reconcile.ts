@@ -11,7 +11,7 @@ import { type ConntrackSocket, isErrno, type NftSocket } from "#linux";
 import { type Change, diffTable } from "#nft";
 import { compileService } from "./compile.ts";
 import { Programmed } from "./diff.ts";
-import { type Placed, place } from "./elements.ts";
+import { type Placed, placeFrontend } from "./elements.ts";
 import { Frontends } from "./frontends.ts";
 import { desiredTable, inGroups, slotsIn } from "./full.ts";
 import { FAMILIES, SETS, TABLE } from "./layout.ts";
@@ -218,7 +218,7 @@ export class Reconciler {
     const placed: Placed[] = [];
     for (const key of this.#frontends.keys()) {
       const frontend = this.#frontends.get(key);
-      if (frontend !== undefined) placed.push({ frontend, slots: place(slots.get(key) ?? [], frontend.backends) });
+      if (frontend !== undefined) placed.push(placeFrontend(frontend, slots.get(key)));
     }
     const desired = desiredTable(placed, cidrs, current);
     const { changes, cleanup } = diffTable(current, desired.table);

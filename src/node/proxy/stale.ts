@@ -4,7 +4,7 @@ import type { ConntrackEntry } from "#linux";
 import { type Element, UDP } from "#nft";
 import { frontendKey } from "./compile.ts";
 import type { Placed } from "./elements.ts";
-import type { Frontend } from "./types.ts";
+import type { Backend, Frontend } from "./types.ts";
 
 /**
  * UDP flows to a frontend that are not with one of its serving endpoints. A UDP client that goes on sending keeps its flow alive for
@@ -16,7 +16,7 @@ export function staleFlows(entries: readonly ConntrackEntry[], frontendOf: (key:
   return entries.filter(({ original, reply }) => {
     if (original.protocol !== UDP) return false;
     const frontend = frontendOf(frontendKey(original.dst, UDP, original.dstPort));
-    if (frontend === undefined || frontend.backends.length === 0) return false;
+    if (frontend === undefined || isEmpty(frontend)) return false;
     let ids = serving.get(frontend);
     if (ids === undefined) {
       ids = new Set([...frontend.backends, ...frontend.draining].map(({ id }) => id));
@@ -28,7 +28,7 @@ export function staleFlows(entries: readonly ConntrackEntry[], frontendOf: (key:
 
 /** Whether flows may have become stale by this change of a frontend. */
 export function mayStrandFlows(old: Placed | undefined, next: Frontend | undefined): boolean {
-  if (next === undefined || next.protocol !== UDP || next.backends.length === 0) return false;
+  if (next === undefined || next.protocol !== UDP || isEmpty(next)) return false;
   if (old === undefined || old.slots.length === 0) return true;
   return losesBackend(old, next);
 }
@@ -38,9 +38,17 @@ export function mayStrandClients(old: Placed | undefined, next: Frontend | undef
   return old?.frontend.affinitySeconds !== undefined && (next === undefined || losesBackend(old, next));
 }
 
-function losesBackend(old: Placed, next: Frontend): boolean {
-  const ids = new Set(next.backends.map(({ id }) => id));
-  return old.slots.some(({ id }) => !ids.has(id));
+function isEmpty({ backends, inside = [] }: Frontend): boolean {
+  return backends.length + inside.length === 0;
+}
+
+function losesBackend(old: Placed, { backends, inside = [] }: Frontend): boolean {
+  return isWithout(old.slots, backends) || isWithout(old.inside, inside);
+}
+
+function isWithout(old: readonly Backend[], next: readonly Backend[]): boolean {
+  const ids = new Set(next.map(({ id }) => id));
+  return old.some(({ id }) => !ids.has(id));
 }
 
 /** Remembered clients whose backend is none of their frontend's (cilium/cilium#27096 is what happens otherwise). */
@@ -52,6 +60,7 @@ export function staleAffinities(elements: readonly Element[], frontendOf: (key: 
     const [backend, backendPort] = data;
     if (typeof backend !== "object" || !("family" in backend) || typeof backendPort !== "number") return false;
     const id = formatAddrPort(backend, backendPort);
-    return frontendOf(frontendKey(addr, protocol, port))?.backends.some((each) => each.id === id) !== true;
+    const frontend = frontendOf(frontendKey(addr, protocol, port));
+    return frontend === undefined || ![...frontend.backends, ...(frontend.inside ?? [])].some((each) => each.id === id);
   });
 }

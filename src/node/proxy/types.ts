@@ -5,6 +5,8 @@ export interface ProxyNode {
   readonly name: string;
   /** The node's primary address of each family: NodePorts answer here, and nowhere else (KEP-3866, `nodePortAddresses: primary`). */
   readonly addresses: readonly Addr[];
+  /** Its label `topology.kubernetes.io/zone`. */
+  readonly zone?: string;
 }
 
 /** One endpoint of a service port. */
@@ -35,6 +37,11 @@ export interface Frontend {
   readonly since: string;
   /** Who gets new connections. */
   readonly backends: readonly Backend[];
+  /**
+   * With externalTrafficPolicy Local `backends` are for the outside, whose clients keep their addresses; those on the inside, which are
+   * pods and the node itself, reach these, as if the packet had been to the load balancer and back.
+   */
+  readonly inside?: readonly Backend[];
   /** Who only keeps the connections that are there: serving endpoints that get no new ones. */
   readonly draining: readonly Backend[];
   /** What happens to new connections while there are no backends. */

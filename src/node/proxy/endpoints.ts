@@ -1,0 +1,105 @@
+// The endpoints of a service port, and which of them get connections. After k/k pkg/proxy/topology.go, whose outcome clients rely on.
+import type { ServicePort } from "kubernetes-types/core/v1";
+import type { Endpoint, EndpointSlice } from "kubernetes-types/discovery/v1";
+import { type Addr, type Family, formatAddrPort, tryParseAddr } from "#ip";
+import type { Backend, ProxyNode } from "./types.ts";
+
+export interface ResolvedEndpoint extends Backend {
+  readonly nodeName: string | undefined;
+  readonly ready: boolean;
+  readonly serving: boolean;
+  readonly terminating: boolean;
+  /** For whom the EndpointSlice controller means it; empty: it does not say. */
+  readonly zones: readonly string[];
+  readonly nodes: readonly string[];
+}
+
+/** All endpoints of a service port in one family, each once, in the order of their addresses. */
+export function endpointsOf(
+  slices: readonly EndpointSlice[],
+  port: ServicePort,
+  { family, node }: { readonly family: Family; readonly node: ProxyNode },
+): ResolvedEndpoint[] {
+  const found = new Map<string, ResolvedEndpoint>();
+  for (const slice of slices) {
+    if (slice.addressType !== (family === 4 ? "IPv4" : "IPv6")) continue;
+    // No ports means none; a port without a number means "all ports", which a service port cannot be mapped to.
+    const number = (slice.ports ?? []).find(
+      (p) => (p.name ?? "") === (port.name ?? "") && (p.protocol ?? "TCP") === (port.protocol ?? "TCP"),
+    )?.port;
+    if (number === undefined) continue;
+    for (const endpoint of slice.endpoints ?? []) {
+      // Several addresses are fungible, and consumers may take the first (discovery.k8s.io/v1 Endpoint).
+      const addr = tryParseAddr(endpoint.addresses[0] ?? "");
+      if (addr === undefined) continue;
+      const resolved = resolve(endpoint, { addr, port: number, node });
+      // While an endpoint moves between slices both have it; the better news is the newer.
+      if (found.get(resolved.id)?.ready !== true) found.set(resolved.id, resolved);
+    }
+  }
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, endpoint]) => endpoint);
+}
+
+/** `hints.forNodes` came with Kubernetes 1.33. */
+interface Hints {
+  readonly forZones?: readonly { readonly name: string }[];
+  readonly forNodes?: readonly { readonly name: string }[];
+}
+
+const NONE: readonly string[] = [];
+
+function resolve(
+  { conditions, hints, nodeName }: Endpoint,
+  { addr, port, node }: { readonly addr: Addr; readonly port: number; readonly node: ProxyNode },
+): ResolvedEndpoint {
+  const { forZones, forNodes }: Hints = hints ?? {};
+  const ready = conditions?.ready ?? true;
+  return {
+    addr,
+    port,
+    id: formatAddrPort(addr, port),
+    local: nodeName === undefined || nodeName === node.name,
+    nodeName,
+    ready,
+    serving: conditions?.serving ?? ready,
+    terminating: conditions?.terminating ?? false,
+    zones: forZones?.map(({ name }) => name) ?? NONE,
+    nodes: forNodes?.map(({ name }) => name) ?? NONE,
+  };
+}
+
+/** Ready endpoints; only where there are none, those that terminate and still serve (KEP-1669). */
+function readyOrLeaving(endpoints: readonly ResolvedEndpoint[], ready: readonly ResolvedEndpoint[]): readonly ResolvedEndpoint[] {
+  return ready.length > 0 ? ready : endpoints.filter(({ serving, terminating }) => serving && terminating);
+}
+
+/** For traffic policy Cluster: all, or those meant for this node or its zone. */
+export function clusterEndpoints(endpoints: readonly ResolvedEndpoint[], node: ProxyNode): readonly ResolvedEndpoint[] {
+  const ready = endpoints.filter((endpoint) => endpoint.ready);
+  return readyOrLeaving(endpoints, hinted(ready, node));
+}
+
+/** For traffic policy Local: those on this node. Hints mean nothing here. */
+export function localEndpoints(endpoints: readonly ResolvedEndpoint[], node: ProxyNode): readonly ResolvedEndpoint[] {
+  const here = endpoints.filter(({ nodeName }) => nodeName === node.name);
+  return readyOrLeaving(
+    here,
+    here.filter((endpoint) => endpoint.ready),
+  );
+}
+
+/** Whether anybody anywhere answers: without one, clients are refused; with one that policy Local does not allow, they hear nothing. */
+export function hasAny(endpoints: readonly ResolvedEndpoint[]): boolean {
+  return endpoints.some(({ ready, serving, terminating }) => ready || (serving && terminating));
+}
+
+/** Hints count only when every endpoint has one: while they are being written, some have none yet (KEP-2433, "Kube-Proxy"). */
+function hinted(ready: readonly ResolvedEndpoint[], { name, zone }: ProxyNode): readonly ResolvedEndpoint[] {
+  if (ready.every(({ nodes }) => nodes.length > 0)) {
+    const here = ready.filter(({ nodes }) => nodes.includes(name));
+    if (here.length > 0) return here;
+  }
+  if (zone === undefined || !ready.every(({ zones }) => zones.length > 0)) return ready;
+  const near = ready.filter(({ zones }) => zones.includes(zone));
+  return near.length > 0 ? near : ready;
+}

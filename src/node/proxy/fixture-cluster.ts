@@ -1,0 +1,120 @@
+// A proxy on the fixture's node, and the API it watches, for tests with real packets.
+import type { ServiceSpec } from "kubernetes-types/core/v1";
+import { silentLogger } from "#base";
+import { createFakeClient, type FakeClient } from "#client/fake";
+import { ENDPOINT_SLICES, type KubeObject, SERVICES } from "#kube";
+import { openNft } from "#linux";
+import type { Fixture } from "./fixture.ts";
+import { TABLE } from "./layout.ts";
+import { type ServiceProxy, startProxy } from "./start.ts";
+import { CIDRS, NODE, type PortSpec, service, slice } from "./testing.ts";
+
+const PORTS: readonly PortSpec[] = [
+  { name: "tcp", port: 80, targetPort: 8080, nodePort: 30_080 },
+  { name: "udp", port: 80, targetPort: 8080, protocol: "UDP", nodePort: 30_080 },
+];
+
+export interface Family {
+  readonly name: string;
+  readonly index: 0 | 1;
+  /** The ClusterIP number `n`. */
+  readonly vip: (n: number) => string;
+  readonly pods: readonly [a: string, b: string];
+  readonly node: string;
+  readonly gateway: string;
+  readonly outside: string;
+  /** An address that is nobody's; the outside sends it to the node. */
+  readonly external: (n: number) => string;
+}
+
+export const FAMILIES: readonly Family[] = [
+  {
+    name: "IPv4",
+    index: 0,
+    vip: (n) => `10.96.0.${n}`,
+    pods: ["10.244.1.2@node-1", "10.244.1.3@node-1"],
+    node: "172.18.0.11",
+    gateway: "10.244.1.1",
+    outside: "172.18.0.1",
+    external: (n) => `192.0.2.${n}`,
+  },
+  {
+    name: "IPv6",
+    index: 1,
+    vip: (n) => `fd00:10:96::${n.toString(16)}`,
+    pods: ["fd00:10:244:1::2@node-1", "fd00:10:244:1::3@node-1"],
+    node: "fd00:18::11",
+    gateway: "fd00:10:244:1::1",
+    outside: "fd00:18::1",
+    external: (n) => `2001:db8:5::${n.toString(16)}`,
+  },
+];
+
+/** Parts of a Service's spec, and its load balancer addresses. */
+export interface Given extends Partial<ServiceSpec> {
+  readonly ips?: readonly string[];
+}
+
+export class Cluster {
+  readonly client: FakeClient = createFakeClient();
+  proxy: ServiceProxy;
+  readonly #fixture: Fixture;
+
+  private constructor(fixture: Fixture) {
+    this.#fixture = fixture;
+    this.proxy = this.#start();
+  }
+
+  static async start(fixture: Fixture): Promise<Cluster> {
+    const cluster = new Cluster(fixture);
+    await cluster.proxy.synced;
+    return cluster;
+  }
+
+  #start(): ServiceProxy {
+    const { ns } = this.#fixture.node;
+    return startProxy({ client: this.client, netns: ns, node: NODE, ...CIDRS, logger: silentLogger });
+  }
+
+  /** Another proxy in the place of this one. */
+  async restart(): Promise<void> {
+    this.proxy.stop();
+    this.proxy = this.#start();
+    await this.proxy.synced;
+  }
+
+  /** Makes or changes a service with ClusterIP number `n`, and waits until it is in the kernel. */
+  async set(n: number, { name, vip }: Family, backends: readonly string[], given: Given = {}): Promise<void> {
+    const id = `s${n}-${name.toLowerCase()}`;
+    const ports = PORTS.map((port) => ({ ...port, nodePort: 30_000 + n }));
+    const { ips = [], ...spec } = given;
+    const status = { loadBalancer: { ingress: ips.map((ip) => ({ ip })) } };
+    const object = { ...service(id, [vip(n)], ports, spec), status };
+    const endpoints = { ...slice(id, backends, ports), addressType: name };
+    const exists = (await this.client.list(SERVICES)).items.some(({ metadata }) => metadata.name === id);
+    const changes = this.#changes();
+    for (const [resource, value] of [
+      [SERVICES, object],
+      [ENDPOINT_SLICES, endpoints],
+    ] as const) {
+      if (exists) await this.client.update<KubeObject>(resource, value);
+      else await this.client.create<KubeObject>(resource, value);
+    }
+    const expected = changes + 2;
+    while (this.#changes() < expected) await new Promise((resolve) => setImmediate(resolve));
+    await this.proxy.idle();
+  }
+
+  /** Stops the proxy, and takes away what it made. */
+  remove(): void {
+    this.proxy.stop();
+    const nft = openNft(this.#fixture.node.ns);
+    nft.apply([{ op: "delete table", table: TABLE }]);
+    nft.close();
+  }
+
+  #changes(): number {
+    const { metrics } = this.proxy;
+    return metrics.sync_proxy_rules_service_changes_total + metrics.sync_proxy_rules_endpoint_changes_total;
+  }
+}
