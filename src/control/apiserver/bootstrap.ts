@@ -2,6 +2,7 @@
 // After `pkg/controlplane/controller/{systemnamespaces,kubernetesservice}` and `pkg/controlplane/reconcilers`.
 import type { Endpoints, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
+import { errorMessage, type Logger } from "#base";
 import { type Addr, formatAddr, nthAddr, type Prefix } from "#ip";
 import { ENDPOINT_SLICES, ENDPOINTS, formatKey, type KubeObject, NAMESPACES, type Resource, SERVICES } from "#kube";
 import { applyDefaults } from "#kube/schema";
@@ -30,6 +31,28 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
     ...kubernetesSlices(options).map((slice) => ensure(registry, ENDPOINT_SLICES, slice, true)),
     ensure(registry, ENDPOINTS, kubernetesEndpoints(options), true),
   ]);
+}
+
+/** What `bootstrap` made and somebody deletes is made again: without it no pod finds this server. Returns what ends that. */
+export function keepBootstrapped(registry: Registry, options: BootstrapOptions, logger: Logger): () => void {
+  const ours = new Set(["", "-ipv4", "-ipv6"].map((suffix) => `${NAMESPACE}/${NAME}${suffix}`));
+  const ends = [SERVICES, ENDPOINT_SLICES, ENDPOINTS].map((resource) =>
+    registry.store.watch(registry.served(resource as Resource).table, {
+      after: registry.store.revision,
+      listener: (events) => {
+        if (!events.some((event) => event.type === "delete" && ours.has(event.key))) return;
+        // Who deletes has its addresses given back right after this.
+        setImmediate(() => {
+          bootstrap(registry, options).catch((err: unknown) => {
+            logger.warn("cannot make the Service kubernetes again", { err: errorMessage(err) });
+          });
+        });
+      },
+    }),
+  );
+  return () => {
+    for (const end of ends) end();
+  };
 }
 
 /** Creates the object unless it is there; with `replace` makes one that is there equal. */

@@ -344,3 +344,34 @@ test("what is not served, and what a resource cannot", async () => {
   refused(await server.call("POST", `${CONFIG_MAPS}/a`, { body: {} }), 405, "MethodNotAllowed", /not supported/);
   refused(await server.call("GET", "/apis/authentication.k8s.io/v1/tokenreviews"), 405, "MethodNotAllowed", /not supported/);
 });
+
+test("what every object of a kind has, and this one has not", async () => {
+  refused(
+    await server.call("POST", PODS, { body: { metadata: { name: "bare" }, spec: {} } }),
+    422,
+    "Invalid",
+    /spec\.containers: Required value/,
+  );
+  const unnamed = await server.call("POST", PODS, { body: pod("unnamed", { volumes: [{ emptyDir: {} }] }) });
+  refused(unnamed, 422, "Invalid", /spec\.volumes\[0\]\.name: Required value/);
+  const job = await server.call("POST", "/apis/batch/v1/namespaces/one/jobs", { body: { metadata: { name: "bare" }, spec: {} } });
+  refused(job, 422, "Invalid", /spec\.template/);
+});
+
+test("the Service kubernetes and what is behind it are made again", async () => {
+  const paths = [
+    "/api/v1/namespaces/default/services/kubernetes",
+    "/api/v1/namespaces/default/endpoints/kubernetes",
+    "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes",
+  ];
+  for (const path of paths) {
+    const before = await server.call("GET", path);
+    assert.equal(before.status, 200, path);
+    assert.equal((await server.call("DELETE", path)).status, 200, path);
+    let again = await server.call("GET", path);
+    for (let i = 0; i < 100 && again.status === 404; i++) again = await server.call("GET", path);
+    assert.equal(again.status, 200, path);
+    assert.notEqual(again.at("metadata.uid"), before.at("metadata.uid"));
+    assert.deepEqual(again.at("spec.clusterIPs"), before.at("spec.clusterIPs"));
+  }
+});

@@ -3,7 +3,7 @@ import { type Addr, type AddrPort, formatAddrPort, type Prefix } from "#ip";
 import type { Store } from "#store";
 import { Authenticator } from "./auth/authenticate.ts";
 import { ServiceAccountTokens } from "./auth/service-account-tokens.ts";
-import { bootstrap } from "./bootstrap.ts";
+import { bootstrap, keepBootstrapped } from "./bootstrap.ts";
 import { Catalog } from "./catalog.ts";
 import { Documents } from "./discovery/documents.ts";
 import { Dispatcher } from "./dispatch.ts";
@@ -52,7 +52,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const registry: Registry = { store, clock, logger, served: (resource) => catalog.get(resource) };
   services.rebuild(registry);
   const port = options.addresses[0]?.port || DEFAULT_PORT;
-  await bootstrap(registry, { serviceCidrs: options.serviceCidrs, advertised: options.advertised, port });
+  const ownObjects = { serviceCidrs: options.serviceCidrs, advertised: options.advertised, port };
+  await bootstrap(registry, ownObjects);
+  const stopKeeping = keepBootstrapped(registry, ownObjects, logger);
 
   const serviceAccounts = new ServiceAccountTokens(options.serviceAccountKey, options.clusterDomain, clock);
   const authenticator = new Authenticator({ tokens: options.tokens, serviceAccounts, registry });
@@ -79,6 +81,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   return {
     addresses: listener.addresses,
     async close() {
+      stopKeeping();
       watches.close();
       await listener.close();
     },

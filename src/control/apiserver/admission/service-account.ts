@@ -37,11 +37,12 @@ function orDefault(name: string | undefined): string {
   return name === undefined || name === "" ? DEFAULT : name;
 }
 
+/** Before validation: names and lists that every pod has may be missing. */
 function mountToken(spec: PodSpec): void {
-  const known = spec.volumes?.find((volume) => volume.name.startsWith(VOLUME_PREFIX));
+  const known = spec.volumes?.find((volume) => volume.name?.startsWith(VOLUME_PREFIX));
   const volume = known ?? tokenVolume(`${VOLUME_PREFIX}${randomSuffix()}`);
   let used = false;
-  for (const container of [...(spec.initContainers ?? []), ...spec.containers]) used = mountInto(container, volume.name) || used;
+  for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) used = mountInto(container, volume.name) || used;
   if (used && known === undefined) spec.volumes = [...(spec.volumes ?? []), volume];
 }
 

@@ -43,7 +43,7 @@ const RESOURCES = ["cpu", "memory"];
 
 /** After `pkg/apis/core/v1/helper/qos/qos.go`. */
 function qosClassOf(spec: PodSpec): "Guaranteed" | "Burstable" | "BestEffort" {
-  const containers = [...(spec.initContainers ?? []), ...spec.containers];
+  const containers = [...(spec.initContainers ?? []), ...(spec.containers ?? [])];
   if (containers.every((container) => !hasResources(container))) return "BestEffort";
   return containers.every(isGuaranteed) ? "Guaranteed" : "Burstable";
 }

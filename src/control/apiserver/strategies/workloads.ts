@@ -55,7 +55,7 @@ export const JOB_STRATEGY: Strategy<Job> = {
   /** A job finds its pods by its own uid, unless the user chose the selector (`batch/job/strategy.go` generateSelector). */
   prepareForCreate(job) {
     const { spec, metadata } = job;
-    if (spec === undefined || metadata === undefined || spec.manualSelector === true) return;
+    if (spec?.template === undefined || metadata === undefined || spec.manualSelector === true) return;
     const { uid = "", name = "" } = metadata;
     const template = spec.template.metadata ?? {};
     template.labels = { ...template.labels, [CONTROLLER_UID]: uid, [OLD_CONTROLLER_UID]: uid, [JOB_NAME]: name, [OLD_JOB_NAME]: name };
