@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Service, ServiceSpec } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { formatAddr } from "#ip";
+import { formatAddr, formatPrefix } from "#ip";
 import { compileService } from "./compile.ts";
 import { endpoint, NODE, type PortSpec, service, slice } from "./testing.ts";
 
@@ -97,6 +97,40 @@ describe("externalTrafficPolicy Local: the outside gets this node's endpoints, t
       assert.equal(ids(nodePort?.inside), inside);
       assert.equal(clusterIp?.inside, undefined);
       assert.equal(ids(clusterIp?.backends), inside);
+    });
+  }
+});
+
+describe("external addresses", () => {
+  const given = (ips: readonly { ip: string; ipMode?: string }[], spec: ServiceSpec = {}): Service => ({
+    ...service("web", [VIP], HTTP, { type: "LoadBalancer", ...spec }),
+    status: { loadBalancer: { ingress: [...ips] } },
+  });
+  const eps = slice("web", ["10.244.1.2@b"], HTTP);
+
+  test("load balancers' and externalIPs, of the Service's families, each once; not those of ipMode Proxy", () => {
+    const ips = [{ ip: "192.0.2.1" }, { ip: "192.0.2.2", ipMode: "Proxy" }, { ip: "2001:db8::1" }];
+    assert.deepEqual(compile(given(ips, { externalIPs: ["192.0.2.1", "192.0.2.3", "2001:db8::3"] }), eps), [
+      `ClusterIP ${VIP} 6 80 -> 10.244.1.2:8080`,
+      "LoadBalancer 192.0.2.1 6 80 -> 10.244.1.2:8080",
+      "ExternalIP 192.0.2.3 6 80 -> 10.244.1.2:8080",
+    ]);
+    assert.equal(compile(given(ips, { type: "NodePort" }), eps).length, 1);
+  });
+
+  const cases: readonly [string, readonly string[], string | undefined][] = [
+    ["none", [], undefined],
+    ["blanks, and none within another", [" 198.51.100.0/24 ", "198.51.100.7/32"], "198.51.100.0/24"],
+    ["of the other family", ["2001:db8::/32"], undefined],
+    ["everybody", ["0.0.0.0/0", "198.51.100.0/24"], undefined],
+    ["with the node: the addresses themselves too", ["172.18.0.0/16"], "172.18.0.0/16 192.0.2.1/32"],
+  ];
+  for (const [name, loadBalancerSourceRanges, expected] of cases) {
+    test(`source ranges: ${name}`, () => {
+      const of = given([{ ip: "192.0.2.1" }], { loadBalancerSourceRanges: [...loadBalancerSourceRanges], externalIPs: ["192.0.2.3"] });
+      const [, balancer, externalIp] = compileService({ service: of, slices: [eps], node: NODE });
+      assert.equal(balancer?.sources?.map(formatPrefix).join(" "), expected);
+      assert.equal(externalIp?.sources, undefined);
     });
   }
 });

@@ -1,5 +1,6 @@
 // What one frontend puts into which set.
-import type { Element, SetHeader, Verdict } from "#nft";
+import { type Addr, addrBits, type Prefix } from "#ip";
+import { type Element, type Interval, prefixInterval, type SetHeader, type Verdict } from "#nft";
 import { FIRST_NUMBER, pickChainName, REFUSE, rememberChainName, type Scope, SETS } from "./layout.ts";
 import type { Backend, Frontend } from "./types.ts";
 
@@ -51,8 +52,9 @@ export function elementsOf({ frontend, slots, inside }: Placed, emit: (set: SetH
   const sets = SETS[family];
   const key = [addr, protocol, port];
   const sticky = affinitySeconds !== undefined;
+  const guarded = frontend.sources !== undefined;
   const list = (map: SetHeader, backends: readonly Backend[], scope: Scope): void => {
-    emit(map, { key, data: { kind: "goto", chain: pickChainName(family, { count: backends.length, sticky, scope }) }, comment });
+    emit(map, { key, data: { kind: "goto", chain: pickChainName(family, { count: backends.length, sticky, scope, guarded }) }, comment });
     const first = FIRST_NUMBER[scope];
     backends.forEach((backend, i) => {
       emit(sets.endpoints, { key: [addr, protocol, port, first + i], data: [backend.addr, backend.port], comment });
@@ -62,12 +64,18 @@ export function elementsOf({ frontend, slots, inside }: Placed, emit: (set: SetH
   else emit(sets.noEndpoints, { key, data: frontend.whenEmpty === "drop" ? { kind: "drop" } : { kind: "goto", chain: REFUSE }, comment });
   if (inside.length > 0) list(sets.inside, inside, "inside");
   if (slots.length + inside.length === 0) return;
+  for (const range of frontend.sources ?? []) emit(sets.sourceRanges, { key: [...key, rangeOf(range)], comment });
   if (affinitySeconds !== undefined) {
     const data: Verdict = { kind: "jump", chain: rememberChainName(family, affinitySeconds) };
     emit(sets.sticky, { key, data, comment });
   }
   if (frontend.inside !== undefined) emit(sets.keepsSource, { key, comment });
   else if (frontend.kind !== "ClusterIP") emit(sets.external, { key, comment });
+}
+
+/** As the kernel tells it back: one address is no interval. */
+function rangeOf(prefix: Prefix): Interval | Addr {
+  return prefix.bits === addrBits(prefix.addr.family) ? prefix.addr : prefixInterval(prefix);
 }
 
 /** Calls `emit` for each element that frontends share; it carries no comment, since it is no one's. */

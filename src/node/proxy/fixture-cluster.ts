@@ -83,7 +83,7 @@ export class Cluster {
     await this.proxy.synced;
   }
 
-  /** Makes or changes a service with ClusterIP number `n`, and waits until it is in the kernel. */
+  /** Makes a service with ClusterIP number `n`, or changes its backends, and waits until it is in the kernel. */
   async set(n: number, { name, vip }: Family, backends: readonly string[], given: Given = {}): Promise<void> {
     const id = `s${n}-${name.toLowerCase()}`;
     const ports = PORTS.map((port) => ({ ...port, nodePort: 30_000 + n }));
@@ -93,14 +93,14 @@ export class Cluster {
     const endpoints = { ...slice(id, backends, ports), addressType: name };
     const exists = (await this.client.list(SERVICES)).items.some(({ metadata }) => metadata.name === id);
     const changes = this.#changes();
-    for (const [resource, value] of [
-      [SERVICES, object],
-      [ENDPOINT_SLICES, endpoints],
-    ] as const) {
-      if (exists) await this.client.update<KubeObject>(resource, value);
-      else await this.client.create<KubeObject>(resource, value);
+    // A Service keeps its spec: an update that changes nothing is no event.
+    if (exists) await this.client.update<KubeObject>(ENDPOINT_SLICES, endpoints);
+    else {
+      await this.client.create<KubeObject>(SERVICES, object);
+      await this.client.create<KubeObject>(ENDPOINT_SLICES, endpoints);
+      if (ips.length > 0) await this.client.update<KubeObject>(SERVICES, object, { subresource: "status" });
     }
-    const expected = changes + 2;
+    const expected = changes + (exists ? 1 : ips.length > 0 ? 3 : 2);
     while (this.#changes() < expected) await new Promise((resolve) => setImmediate(resolve));
     await this.proxy.idle();
   }

@@ -58,6 +58,8 @@ export class Frontends {
 
 /** The same order on every node and after every restart. */
 function older(a: Frontend, b: Frontend): number {
+  // A ClusterIP is the cluster's to give: nobody takes it over by naming it as an external address (CVE-2020-8554).
+  if ((a.kind === "ClusterIP") !== (b.kind === "ClusterIP")) return a.kind === "ClusterIP" ? -1 : 1;
   if (a.since !== b.since) return a.since < b.since ? -1 : 1;
   return a.service < b.service ? -1 : a.service > b.service ? 1 : 0;
 }

@@ -58,7 +58,10 @@ export function desiredTable(placed: Iterable<Placed>, cidrs: ClusterCidrs, curr
   const shared = new Set<string>();
   for (const each of placed) {
     elementsOf(each, (set, element) => {
-      elements.get(set.name)?.push(element);
+      const list = elements.get(set.name);
+      // A set that is made on demand.
+      if (list === undefined) elements.set(set.name, [element]);
+      else list.push(element);
       if (element.data !== undefined && "kind" in element.data && "chain" in element.data) need(element.data.chain);
     });
     sharedBy(each, (set, element) => {
@@ -69,7 +72,7 @@ export function desiredTable(placed: Iterable<Placed>, cidrs: ClusterCidrs, curr
     });
   }
   const filled = base.sets.map((set): NftSet => ({ ...set, elements: elements.get(set.name) ?? [] }));
-  const onDemand = [...sets.values()].map((set): NftSet => ({ ...set, elements: [] }));
+  const onDemand = [...sets.values()].map((set): NftSet => ({ ...set, elements: elements.get(set.name) ?? [] }));
   return {
     table: { ...base, sets: [...filled, ...onDemand], chains: [...chains.values(), ...base.chains] },
     chains: [...chains.keys()],

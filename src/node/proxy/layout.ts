@@ -7,6 +7,7 @@ import {
   concat,
   ct,
   type Datatype,
+  drop,
   type Expr,
   equals,
   goto,
@@ -64,6 +65,8 @@ export interface FamilySets {
   readonly sticky: SetHeader;
   /** Client and frontend → backend. */
   readonly affinity: SetHeader;
+  /** Frontend and who may use it. Like `affinity` it is made on demand: intervals in concatenations need Linux 5.6. */
+  readonly sourceRanges: SetHeader;
   readonly podCidrs: SetHeader;
   readonly serviceCidrs: SetHeader;
 }
@@ -89,6 +92,7 @@ function familySets(family: Family): FamilySets {
     hairpin: { name: `hairpin${family}`, key: [addr, addr] },
     sticky: { name: `sticky${family}`, key: frontend, data: "verdict" },
     affinity: { name: `affinity${family}`, key: [addr, ...frontend], data: backend, flags: ["dynamic", "timeout"], size: AFFINITY_SIZE },
+    sourceRanges: { name: `source-ranges${family}`, key: [...frontend, addr], flags: ["interval"] },
     podCidrs: { name: `pod-cidrs${family}`, key: [addr], flags: ["interval"] },
     serviceCidrs: { name: `service-cidrs${family}`, key: [addr], flags: ["interval"] },
   };
@@ -104,16 +108,20 @@ export type Scope = "all" | "inside";
 /** Both lists lie in one map; an EndpointSlice has at most 1,000 endpoints, and nobody has 65 of them behind one Service. */
 export const FIRST_NUMBER: Readonly<Record<Scope, number>> = { all: 0, inside: 0x1_0000 };
 
+const GUARDED = "guarded-";
+
 export interface Choice {
   readonly count: number;
   /** Looks first whether the client has a backend already. */
   readonly sticky: boolean;
   readonly scope: Scope;
+  /** Asks before all whether the client may use the frontend. */
+  readonly guarded: boolean;
 }
 
 /** Picks one of `count` backends. */
-export function pickChainName(family: Family, { count, sticky, scope }: Choice): string {
-  return `${scope === "inside" ? "inside-" : ""}${sticky ? "stick" : "pick"}${family}-${count}`;
+export function pickChainName(family: Family, { count, sticky, scope, guarded }: Choice): string {
+  return `${guarded ? GUARDED : ""}${scope === "inside" ? "inside-" : ""}${sticky ? "stick" : "pick"}${family}-${count}`;
 }
 
 export function rememberChainName(family: Family, seconds: number): string {
@@ -122,6 +130,7 @@ export function rememberChainName(family: Family, seconds: number): string {
 
 /** A chain that elements go to, from its name: these are made on demand. */
 export function chainByName(name: string): Chain | undefined {
+  if (name.startsWith(GUARDED)) return { name, rules: guardRules(/^\D+4/.test(name) ? 4 : 6, name.slice(GUARDED.length)) };
   const match = /^(inside-)?(pick|stick|remember)([46])-(\d+)$/.exec(name);
   if (match === null) return undefined;
   const [, inside, kind, digit, number] = match;
@@ -135,6 +144,7 @@ export function chainByName(name: string): Chain | undefined {
 /** What must exist before a chain that is made on demand: the chain it goes to, the map it uses. */
 export function neededBy(name: string): { readonly chain?: string; readonly set?: SetHeader } {
   const family: Family = /^\D+4/.test(name) ? 4 : 6;
+  if (name.startsWith(GUARDED)) return { chain: name.slice(GUARDED.length), set: SETS[family].sourceRanges };
   if (/^(inside-)?stick/.test(name)) return { chain: name.replace("stick", "pick"), set: SETS[family].affinity };
   return name.startsWith("remember") ? { set: SETS[family].affinity } : {};
 }
@@ -177,11 +187,20 @@ function pickRules(family: Family, count: number, scope: Scope): Rule[] {
   return [choose(count), { ...choose(1), comment: "the number is gone" }];
 }
 
+/** A drop in a nat chain leaves nothing behind: the connection is not confirmed, and its next packet is asked again. */
+function guardRules(family: Family, next: string): Rule[] {
+  const client = concat(daddr(family), meta("l4proto"), payload("th dport"), saddr(family));
+  return [
+    { statements: [ofFamily(family), inSet(client, SETS[family].sourceRanges.name, true), drop()], comment: "loadBalancerSourceRanges" },
+    { statements: [goto(next)] },
+  ];
+}
+
 function stickRules(family: Family, count: number, scope: Scope): Rule[] {
   const client = concat(saddr(family), daddr(family), meta("l4proto"), payload("th dport"));
   return [
     { statements: [ofFamily(family), dnatTo(family, client, SETS[family].affinity)] },
-    { statements: [goto(pickChainName(family, { count, sticky: false, scope }))] },
+    { statements: [goto(pickChainName(family, { count, sticky: false, scope, guarded: false }))] },
   ];
 }
 
@@ -310,7 +329,7 @@ function cidrElements(set: SetHeader, family: Family, cidrs: readonly Prefix[]):
 /** All sets that are always there, empty but for the CIDRs. */
 function skeletonSets(cidrs: ClusterCidrs): NftSet[] {
   return FAMILIES.flatMap((family) => {
-    const { affinity: _, podCidrs, serviceCidrs, ...others } = SETS[family];
+    const { affinity: _affinity, sourceRanges: _ranges, podCidrs, serviceCidrs, ...others } = SETS[family];
     const empty = Object.values(others).map((set): NftSet => ({ ...set, elements: [] }));
     return [...empty, cidrElements(podCidrs, family, cidrs.podCidrs), cidrElements(serviceCidrs, family, cidrs.serviceCidrs)];
   });

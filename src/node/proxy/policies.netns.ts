@@ -37,6 +37,17 @@ for (const family of FAMILIES) {
       await cluster.set(2, family, [there], local);
       await cluster.set(3, family, [], local);
       await cluster.set(4, family, [`${here}!terminating`, there], local);
+      const { external } = family;
+      const balanced = { type: "LoadBalancer", externalIPs: [external(106)], ips: [external(6)] };
+      await cluster.set(6, family, [here, there], balanced);
+      await cluster.set(7, family, [here, there], { ...local, ...balanced, externalIPs: [external(107)], ips: [external(7)] });
+      const ranges = [`${addrOf("outside")}/${index === 0 ? 32 : 128}`];
+      await cluster.set(8, family, [here], { ...balanced, externalIPs: [], ips: [external(8)], loadBalancerSourceRanges: ranges });
+      const others = [
+        `${family.external(0)}/${index === 0 ? 24 : 64}`,
+        `${formatAddr(fixture.podA.addrs[index])}/${index === 0 ? 32 : 128}`,
+      ];
+      await cluster.set(9, family, [here], { ...balanced, externalIPs: [], ips: [external(9)], loadBalancerSourceRanges: others });
       await cluster.set(5, family, [`${here}!dead`, `${there}!terminating`], local);
     });
 
@@ -70,6 +81,30 @@ for (const family of FAMILIES) {
         assert.deepEqual(await seen(nodePort(fixture.podA, 4)), [`pod-b ${addrOf("podA")}`]);
         assert.equal(await unlessSilent(nodePort(fixture.outside, 5)()), "silence");
         assert.deepEqual(await seen(nodePort(fixture.podA, 5)), [`pod-b ${addrOf("podA")}`]);
+      });
+
+      test(`${protocol}: load balancer addresses and externalIPs, from everywhere`, async () => {
+        for (const ip of [family.external(6), family.external(106)]) {
+          for (const from of [fixture.outside, fixture.podB, fixture.node]) {
+            assert.deepEqual(await seen(() => ask(from, ip, 80)), [`pod-a ${gateway}`, `pod-b ${gateway}`]);
+          }
+        }
+      });
+
+      test(`${protocol}: the same with externalTrafficPolicy Local`, async () => {
+        for (const ip of [family.external(7), family.external(107)]) {
+          assert.deepEqual(await seen(() => ask(fixture.outside, ip, 80)), [`pod-a ${addrOf("outside")}`]);
+          assert.deepEqual(await seen(() => ask(fixture.podA, ip, 80)), [`pod-a ${gateway}`, `pod-b ${addrOf("podA")}`]);
+          assert.deepEqual(await seen(() => ask(fixture.node, ip, 80)), [`pod-a ${gateway}`, `pod-b ${gateway}`]);
+        }
+      });
+
+      test(`${protocol}: source ranges guard the load balancer's address, not the NodePort`, async () => {
+        assert.match(await ask(fixture.outside, family.external(8), 80), /^pod-a /);
+        assert.equal(await unlessSilent(ask(fixture.podB, family.external(8), 80)), "silence");
+        assert.equal(await unlessSilent(ask(fixture.outside, family.external(9), 80)), "silence");
+        assert.match(await ask(fixture.podA, family.external(9), 80), /^pod-a /);
+        assert.match(await ask(fixture.outside, node, 30_009), /^pod-a /);
       });
 
       test(`${protocol}: internalTrafficPolicy Local: this node's endpoints, or silence, or refused`, async () => {

@@ -79,6 +79,11 @@ test("golden: the ruleset of a few services", async () => {
     slice("local", ["10.244.2.3@node-2"], HTTP),
     service("kept", ["10.96.0.5"], KEPT, { externalTrafficPolicy: "Local" }),
     slice("kept", ["10.244.1.4@node-1", "10.244.2.4@node-2"], KEPT),
+    {
+      ...service("lb", ["10.96.0.6"], HTTP, { type: "LoadBalancer", loadBalancerSourceRanges: ["198.51.100.0/24", "203.0.113.9/32"] }),
+      status: { loadBalancer: { ingress: [{ ip: "192.0.2.1" }] } },
+    },
+    slice("lb", ["10.244.2.4@node-2"], HTTP),
   ]);
   proxy.stop();
   const table = nft.list(TABLE);
@@ -282,7 +287,7 @@ test("property: any history of changes ends where a fresh start would", async ()
         const ports = [{ name: "p", port: 80, ...(node && { nodePort: 30_080 }) }];
         const svc = service(name, [vip], ports, {
           ...(sticky && { sessionAffinity: "ClientIP" }),
-          ...(keeps && { externalTrafficPolicy: "Local" }),
+          ...(keeps && { externalTrafficPolicy: "Local", externalIPs: ["192.0.2.1"] }),
         });
         const eps = slice(name, chosen, ports);
         const known = state.has(name);

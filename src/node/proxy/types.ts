@@ -19,7 +19,7 @@ export interface Backend {
   readonly local: boolean;
 }
 
-export type FrontendKind = "ClusterIP" | "NodePort";
+export type FrontendKind = "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalIP";
 
 /** An address, protocol and port that clients use, and who answers there. The unit of everything that follows. */
 export interface Frontend {
@@ -46,6 +46,8 @@ export interface Frontend {
   readonly draining: readonly Backend[];
   /** What happens to new connections while there are no backends. */
   readonly whenEmpty: "reject" | "drop";
+  /** Who may use it (loadBalancerSourceRanges), none of them within another; absent: everybody. */
+  readonly sources?: readonly Prefix[];
   /** ClientIP affinity: how long a client stays with its backend after its last connection. */
   readonly affinitySeconds?: number;
 }
