@@ -375,3 +375,14 @@ test("the Service kubernetes and what is behind it are made again", async () => 
     assert.deepEqual(again.at("spec.clusterIPs"), before.at("spec.clusterIPs"));
   }
 });
+
+test("an object that nothing acts on comes with a warning", async () => {
+  const policy = { metadata: { name: "deny" }, spec: { podSelector: {}, policyTypes: ["Ingress"] } };
+  const created = await server.call("POST", "/apis/networking.k8s.io/v1/namespaces/one/networkpolicies", { body: policy });
+  assert.equal(created.status, 201);
+  assert.match(created.headers["warning"] ?? "", /^299 - "NetworkPolicy is stored, but not enforced/);
+  const service = (type: string): object => ({ metadata: { name: type.toLowerCase() }, spec: { type, ports: [{ port: 80 }] } });
+  const services = "/api/v1/namespaces/one/services";
+  assert.match((await server.call("POST", services, { body: service("LoadBalancer") })).headers["warning"] ?? "", /type LoadBalancer/);
+  assert.equal((await server.call("POST", services, { body: service("NodePort") })).headers["warning"], undefined);
+});

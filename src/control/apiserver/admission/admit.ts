@@ -4,10 +4,12 @@ import { headObject } from "../registry/access.ts";
 import type { Served, Write } from "../registry/types.ts";
 import type { ApiObject } from "../registry/version.ts";
 import { forbidden, notFound } from "../status.ts";
+import { warnOfUnserved } from "./unserved.ts";
 
 export function admitCreate(served: Served, object: ApiObject, write: Write): void {
   if (served.resource.namespaced) checkNamespace(served, object, write);
   served.strategy.admitCreate?.(object, write);
+  warnOfUnserved(served, object, write);
 }
 
 function checkNamespace(served: Served, object: ApiObject, write: Write): void {
