@@ -19,7 +19,9 @@ for (const [name, command, ...args] of STEPS) {
   const result = spawnSync(command, args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 26 });
   const ok = result.status === 0;
   console.log(`${ok ? "ok    " : "FAILED"} ${name} (${Math.round(performance.now() - start)} ms)`);
-  if (!ok) {
+  // How many tests ran and how many were skipped; a failure prints everything anyway.
+  if (ok) for (const [line] of result.stdout.matchAll(/^ℹ (?:pass|fail|skipped) \d+$/gm)) console.log(line);
+  else {
     failed++;
     console.log(result.error?.message ?? `${result.stdout}${result.stderr}`);
   }
