@@ -1,6 +1,7 @@
 // Where clusters keep their files, and which of them live.
 import { existsSync, readdirSync } from "node:fs";
 import { homedir } from "node:os";
+import { resolve } from "node:path";
 import { FairleadError, InputError } from "#base";
 import { clusterPaths } from "#sandbox";
 import { type ClusterState, readState } from "../supervisor/state.ts";
@@ -9,11 +10,12 @@ import { isAlive } from "./processes.ts";
 export const DEFAULT_NAME = "fairlead";
 const MAX_NAME = 40;
 
-/** `$FAIRLEAD_HOME`, or `~/.local/state/fairlead`. */
-export function fairleadHome(): string {
-  const set = process.env["FAIRLEAD_HOME"];
-  if (set !== undefined && set !== "") return set;
-  return `${process.env["XDG_STATE_HOME"] ?? `${homedir()}/.local/state`}/fairlead`;
+/** `$FAIRLEAD_HOME`, or `~/.local/state/fairlead`. Absolute: the processes of a cluster run in other directories, and are known by it. */
+export function fairleadHome(env: NodeJS.ProcessEnv = process.env): string {
+  const set = env["FAIRLEAD_HOME"] ?? "";
+  if (set !== "") return resolve(set);
+  const state = env["XDG_STATE_HOME"] ?? "";
+  return `${state === "" ? `${homedir()}/.local/state` : resolve(state)}/fairlead`;
 }
 
 export function clusterHome(name: string): string {

@@ -147,6 +147,23 @@ for (const [verb, when] of [
   });
 }
 
+test("up --foreground in a relative home ends with its terminal, and leaves nothing", async () => {
+  const dir = mkdtempSync(`${tmpdir()}/fairlead-foreground-`);
+  const args = ["up", "--name", "front", "--nodes", "1", "--foreground"];
+  const started = spawn(`${ROOT}fairlead`, args, { cwd: dir, env: { ...process.env, FAIRLEAD_HOME: "a home" } });
+  let said = "";
+  started.stderr.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  await eventually("the cluster is up", () => /Press Ctrl-C/.test(said), 30_000);
+  started.kill("SIGHUP");
+  const [code] = (await once(started, "close")) as [number];
+  assert.equal(code, 0, said);
+  assert.deepEqual(processesOf(`${dir}/a home/front`), []);
+  assert.deepEqual(readdirSync(`${dir}/a home`), []);
+  rmSync(dir, { recursive: true });
+});
+
 function isGone(pid: number): boolean {
   try {
     return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));

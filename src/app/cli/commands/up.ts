@@ -200,7 +200,7 @@ async function stayInForeground(name: string): Promise<void> {
     const timer = setInterval(() => {
       if (findCluster(name)?.running !== true) resolve("it ended");
     }, 1_000);
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve(signal));
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => resolve(signal));
     process.once("exit", () => clearInterval(timer));
   });
   const why = await ended;
