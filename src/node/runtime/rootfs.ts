@@ -104,7 +104,8 @@ function writableDirs(): RootStep[] {
   return [
     ...["/tmp", "/var/tmp"].map((path): RootStep => ({ do: "dir", path, mode: 0o1777 })),
     ...["/etc", "/home", "/mnt", "/run", "/srv", "/var/cache", "/var/lib", "/var/log"].map((path): RootStep => ({ do: "dir", path })),
-    { do: "dir", path: "/root", mode: 0o700 },
+    // Not 0700: our bundles may be below it, and a container's user is not always root.
+    { do: "dir", path: "/root", mode: 0o711 },
     { do: "symlink", path: "/var/run", target: "/run" },
     { do: "symlink", path: "/var/lock", target: "/run/lock" },
   ];
