@@ -1,6 +1,6 @@
 // What people get wrong, and what they are told; the cluster goes on each time.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { after, before, suite, test } from "node:test";
 import { createInformer } from "#client";
@@ -49,6 +49,26 @@ test("wrong flags name the flag and the value", async () => {
     const result = await command(`${ROOT}fairlead`, args, { ...process.env, FAIRLEAD_HOME: home });
     assert.match(result.stderr, says, args.join(" "));
     assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
+  }
+});
+
+test("directories that are not clusters are never removed", async () => {
+  const home = `${scratchDir()}/home`;
+  mkdirSync(`${home}/letters`, { recursive: true });
+  writeFileSync(`${home}/letters/mum.txt`, "dear");
+  const env = { ...process.env, FAIRLEAD_HOME: home };
+  for (const [args, says, code] of [
+    [["down", "--all"], /There are no clusters/, 0],
+    [["down", "--name", "letters"], /there is no cluster "letters"/, 1],
+    [["up", "--name", "letters"], /letters is there already and is not a cluster/, 1],
+    [["demo", "--name", "letters"], /letters is there already and is not a cluster/, 1],
+    [["demo", "--name", ".."], /--name: "\.\." is not a cluster name/, 1],
+    [["get", "pods", "--name", "../home"], /--name: "\.\.\/home" is not a cluster name/, 1],
+  ] as const) {
+    const result = await command(`${ROOT}fairlead`, args, env);
+    assert.match(result.stderr, says, args.join(" "));
+    assert.equal(result.code, code, args.join(" "));
+    assert.equal(readFileSync(`${home}/letters/mum.txt`, "utf8"), "dear");
   }
 });
 
@@ -146,6 +166,11 @@ suite("in a cluster", () => {
       assert.match(result.stderr, says, args.join(" "));
       assert.equal(result.code, 1);
     }
+  });
+
+  test("a reader that has seen enough", async () => {
+    const result = await command("sh", ["-c", `${ROOT}fairlead get all -A -o json --name ${cluster.name} | true`], cluster.env);
+    assert.deepEqual(result, { code: 0, stdout: "", stderr: "" });
   });
 
   test("and the cluster goes on", async () => {

@@ -19,11 +19,20 @@ export function fairleadHome(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 export function clusterHome(name: string): string {
-  return `${fairleadHome()}/${name}`;
+  return `${fairleadHome()}/${checkName(name)}`;
 }
 
-export function checkName(name: string): string {
-  if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(name) || name.length > MAX_NAME) {
+/** Holds the pid of the command that starts the cluster, for as long as it does. */
+export function startingFile(home: string): string {
+  return `${home}/starting`;
+}
+
+function isName(text: string): boolean {
+  return /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(text) && text.length <= MAX_NAME;
+}
+
+function checkName(name: string): string {
+  if (!isName(name)) {
     throw new InputError(
       "--name",
       `"${name}" is not a cluster name: at most ${MAX_NAME} lower-case letters, digits and "-", such as "demo"`,
@@ -42,20 +51,26 @@ export interface Cluster {
 
 export function findCluster(name: string): Cluster | undefined {
   const home = clusterHome(name);
-  if (!existsSync(home)) return undefined;
+  if (!isOurs(home)) return undefined;
   const state = readState(clusterPaths(home).state);
   return { name, home, state, running: state !== undefined && isAlive(state.pid, home) };
 }
 
+/** Whether the directory is there and a start made it: whatever else lies in `$FAIRLEAD_HOME` is never removed. */
+function isOurs(home: string): boolean {
+  if (!existsSync(home)) return false;
+  return [clusterPaths(home).state, startingFile(home)].some((file) => existsSync(file)) || readdirSync(home).length === 0;
+}
+
 export function listClusters(): Cluster[] {
   if (!existsSync(fairleadHome())) return [];
-  const names = readdirSync(fairleadHome(), { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return names.map((entry) => findCluster(entry.name)).filter((cluster) => cluster !== undefined);
+  const directories = readdirSync(fairleadHome(), { withFileTypes: true }).filter((entry) => entry.isDirectory() && isName(entry.name));
+  return directories.map((entry) => findCluster(entry.name)).filter((cluster) => cluster !== undefined);
 }
 
 /** The running cluster of that name, or an error that says what there is instead. */
 export function runningCluster(name: string): Cluster & { state: ClusterState } {
-  const cluster = findCluster(checkName(name));
+  const cluster = findCluster(name);
   if (cluster?.running === true && cluster.state !== undefined) return { ...cluster, state: cluster.state };
   const others = listClusters().filter((other) => other.running);
   const hint =

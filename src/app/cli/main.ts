@@ -34,11 +34,7 @@ program
   .addOption(new Option("--overlay <backend>", "how pod traffic crosses between nodes").choices(["vxlan", "host-gw"]).default("vxlan"))
   .option("--api-port <port>", "port of the API on the host's loopback; 0 is a free one", integer(0, 65535), 0)
   .option("--foreground", "stay, and remove the cluster at Ctrl-C", false)
-  .action(async (options) => {
-    const { checkName } = await import("./home.ts");
-    const { up } = await import("./commands/up.ts");
-    await up({ ...options, name: checkName(options.name) });
-  });
+  .action(async (options) => (await import("./commands/up.ts")).up(options));
 
 program
   .command("down")
@@ -133,6 +129,10 @@ program
   .addOption(clusterOption().default("demo"))
   .option("--keep", "leave the cluster running", false)
   .action(async (options) => (await import("./commands/demo.ts")).demo(options));
+
+// `fairlead get pods | head`: who reads has seen enough. What goes on without its messages (`up 2>&1 | head`) goes on.
+process.stdout.on("error", (err: NodeJS.ErrnoException) => process.exit(err.code === "EPIPE" ? 0 : 1));
+process.stderr.on("error", () => {});
 
 try {
   await program.parseAsync();

@@ -1,7 +1,7 @@
 // `fairlead down`: ends a cluster and removes its files, whatever state it is in.
 import { rmSync } from "node:fs";
 import { FairleadError, systemClock } from "#base";
-import { checkName, clusterHome, findCluster, listClusters } from "../home.ts";
+import { clusterHome, findCluster, listClusters } from "../home.ts";
 import { processesOf } from "../processes.ts";
 import { createSteps } from "../terminal.ts";
 
@@ -9,7 +9,7 @@ const PATIENCE_MS = 10_000;
 const POLL_MS = 10;
 
 export async function down(options: { name: string; all: boolean }): Promise<void> {
-  const names = options.all ? listClusters().map((cluster) => cluster.name) : [checkName(options.name)];
+  const names = options.all ? listClusters().map((cluster) => cluster.name) : [options.name];
   if (!options.all && findCluster(options.name) === undefined) {
     const others = listClusters().map((cluster) => cluster.name);
     const hint = others.length === 0 ? "There are no clusters." : `There are: ${others.join(", ")}.`;

@@ -7,7 +7,7 @@ import type { Readable } from "node:stream";
 import { stringify } from "yaml";
 import { errorMessage, FairleadError, InputError } from "#base";
 import { type ClusterOptions, clusterPaths, parseProgress, planCluster } from "#sandbox";
-import { clusterHome, DEFAULT_NAME, fairleadHome, findCluster } from "../home.ts";
+import { clusterHome, DEFAULT_NAME, fairleadHome, findCluster, startingFile } from "../home.ts";
 import { base64, kubeconfig, writePki } from "../pki.ts";
 import { preflight } from "../preflight.ts";
 import { createSteps, paint, type Steps } from "../terminal.ts";
@@ -100,16 +100,14 @@ async function claimHome(name: string): Promise<string> {
     throw new FairleadError(`a cluster named "${name}" is being started by another command`, { code: "NameInUse" });
   }
   if (existing !== undefined) await removeCluster(name);
+  if (existsSync(home)) {
+    throw new FairleadError(`${home} is there already and is not a cluster. Choose another --name or FAIRLEAD_HOME`, { code: "NameInUse" });
+  }
   checkSocketPath(clusterPaths(home).apiSocket);
   mkdirSync(home, { recursive: true, mode: 0o700 });
-  mkdirSync(clusterPaths(home).logs);
   writeFileSync(startingFile(home), String(process.pid));
+  mkdirSync(clusterPaths(home).logs);
   return home;
-}
-
-/** Holds the pid of the command that starts the cluster, for as long as it does. */
-function startingFile(home: string): string {
-  return `${home}/starting`;
 }
 
 function isBeingStarted(home: string): boolean {
