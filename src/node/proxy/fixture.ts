@@ -117,7 +117,9 @@ export async function connect(from: Host, to: string, port: number): Promise<{ a
   const socket: Socket = connectSocket(from.ns, { addr: parseAddr(to), port });
   // The servers keep the process alive; a question without an answer must not.
   socket.unref();
-  await once(socket, "connect");
+  // Nor must a connection that nobody answers: the kernel would try for two minutes.
+  const giveUp = setTimeout(() => socket.destroy(), GIVE_UP_MS);
+  await once(socket, "connect").finally(() => clearTimeout(giveUp));
   return {
     async ask() {
       socket.write("?");
@@ -139,6 +141,8 @@ export async function tcp(from: Host, to: string, port: number): Promise<string>
     return codeOf(err);
   }
 }
+
+const GIVE_UP_MS = 2_000;
 
 /** How long an answer may take that is not expected to come. */
 const SILENCE_MS = 250;
