@@ -46,7 +46,8 @@ export class PodWorker {
   /** The object is gone: there is nobody to report to. */
   #gone = false;
   #done = false;
-  #volumesStale = false;
+  /** At first too: an agent before this one may have ended between the sandbox and what belongs to it. */
+  #volumesStale = true;
   #retries = 0;
   #deadlineMs = Number.POSITIVE_INFINITY;
 
@@ -147,7 +148,10 @@ export class PodWorker {
     let againMs = decision.retryAtMs === undefined ? Number.POSITIVE_INFINITY : decision.retryAtMs - this.#node.clock.now();
     try {
       if (decision.newSandbox) observed = await this.#prepare(before);
-      else if (this.#volumesStale) againMs = Math.min(againMs, await this.#refreshVolumes());
+      else if (this.#volumesStale) {
+        if (observed.sandbox !== undefined) this.#starter.writeHosts(this.#pod, this.#podIps(observed));
+        againMs = Math.min(againMs, await this.#refreshVolumes());
+      }
       this.#retries = 0;
     } catch (err) {
       return this.#notYet(before, err);

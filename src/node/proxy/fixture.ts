@@ -118,7 +118,7 @@ export async function connect(from: Host, to: string, port: number): Promise<{ a
   // The servers keep the process alive; a question without an answer must not.
   socket.unref();
   // Nor must a connection that nobody answers: the kernel would try for two minutes.
-  const giveUp = setTimeout(() => socket.destroy(), GIVE_UP_MS);
+  const giveUp = setTimeout(() => socket.destroy(new Error("no answer")), GIVE_UP_MS);
   await once(socket, "connect").finally(() => clearTimeout(giveUp));
   return {
     async ask() {
@@ -142,7 +142,7 @@ export async function tcp(from: Host, to: string, port: number): Promise<string>
   }
 }
 
-const GIVE_UP_MS = 2_000;
+const GIVE_UP_MS = 20_000;
 
 /** How long an answer may take that is not expected to come. */
 const SILENCE_MS = 250;
