@@ -202,10 +202,18 @@ export class ElementDecoder {
     }
   }
 
-  static merge(set: SetHeader, parts: readonly ElementDecoder[]): Element[] {
+  static merge(set: SetHeader, parts: readonly ElementDecoder[]): ElementDecoder {
     const all = new ElementDecoder(set);
     for (const part of parts) for (const raw of part.#raw) all.#raw.push(raw);
-    return all.elements();
+    return all;
+  }
+
+  /** Whether a key was dumped twice. Sets with intervals are trees, whose boundaries may share a key. */
+  get hasRepeats(): boolean {
+    if (intervalsOf(this.#set) !== "none") return false;
+    const seen = new Set<string>();
+    for (const { key } of this.#raw) seen.add(String.fromCharCode(...key));
+    return seen.size !== this.#raw.length;
   }
 
   elements(): Element[] {

@@ -17,6 +17,9 @@ import type { NftSocket } from "./types.ts";
 const BUFFER_BYTES: number = 64 << 20;
 const BATCH_END_BYTES = 20;
 const MAX_LIST_RETRIES = 5;
+const MAX_REHASH_RETRIES = 200;
+const REHASH_PAUSE_MS = 2;
+const REHASH_PAUSE: Int32Array = new Int32Array(new SharedArrayBuffer(4));
 
 /** Opens nf_tables of `ns`, or of the namespace that the calling thread is in. */
 export function openNft(ns?: NetNs): NftSocket {
@@ -173,8 +176,23 @@ class KernelNft implements NftSocket {
     return this.#socket.dump(w, decode, op);
   }
 
+  /**
+   * A hash set that grew is rehashed in the background, some milliseconds after the transaction. A dump that spans several messages
+   * counts how many elements it has passed, so one taken meanwhile repeats some and misses as many (nft_rhash_walk in the kernel's
+   * net/netfilter/nft_set_hash.c), and the generation stays as it was. Repeats are the sign of it: read again.
+   */
   #elements(table: TableId, header: SetHeader): NftSet["elements"] {
     if (header.key.length === 0) return [];
+    for (let attempt = 0; ; attempt++) {
+      const found = this.#dumpElements(table, header);
+      if (!found.hasRepeats) return found.elements();
+      const op = `list the elements of ${header.name}`;
+      if (attempt >= MAX_REHASH_RETRIES) throw new KernelError({ op, errno: 4, detail: `it was rehashed during each of ${attempt} readings` });
+      Atomics.wait(REHASH_PAUSE, 0, 0, REHASH_PAUSE_MS);
+    }
+  }
+
+  #dumpElements(table: TableId, header: SetHeader): ElementDecoder {
     const w = new MessageWriter(128);
     beginMessage(w, n.NFT_MSG_GETSETELEM, table.family, NLM_F_DUMP);
     w.string(n.NFTA_SET_ELEM_LIST_TABLE, table.name).string(n.NFTA_SET_ELEM_LIST_SET, header.name).end();

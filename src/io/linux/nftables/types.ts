@@ -14,7 +14,7 @@ export interface NftSocket {
   applyAll(groups: readonly (readonly Change[])[]): number;
   /** Everything in a table, as it is at one moment; undefined when there is no such table. */
   list(table: TableId): Table | undefined;
-  /** The elements of one set; empty when there is no such set. */
+  /** The elements of one set, in no particular order; empty when there is no such set. */
   elements(table: TableId, set: SetHeader): readonly Element[];
   tables(): TableId[];
   /** A number that changes with every transaction of anyone in this namespace. */
