@@ -187,7 +187,8 @@ class KernelNft implements NftSocket {
       const found = this.#dumpElements(table, header);
       if (!found.hasRepeats) return found.elements();
       const op = `list the elements of ${header.name}`;
-      if (attempt >= MAX_REHASH_RETRIES) throw new KernelError({ op, errno: 4, detail: `it was rehashed during each of ${attempt} readings` });
+      if (attempt >= MAX_REHASH_RETRIES)
+        throw new KernelError({ op, errno: 4, detail: `it was rehashed during each of ${attempt} readings` });
       Atomics.wait(REHASH_PAUSE, 0, 0, REHASH_PAUSE_MS);
     }
   }
