@@ -11,7 +11,8 @@ import { parseAddr, parsePrefix } from "#ip";
 import { type NftSocket, netns, openNft } from "#linux";
 import { type Change, diffTable, type Table } from "#nft";
 import { type ServiceProxy, startProxy } from "#proxy";
-import { inGroups } from "../../src/node/proxy/full.ts";
+import { NftablesDataplane } from "../../src/node/proxy/nftables/dataplane.ts";
+import { inGroups } from "../../src/node/proxy/nftables/full.ts";
 import { chainFrame, chainService } from "./chains.ts";
 import { benchService, benchSlice, podAddr, podsOf, type Sizes, ToldInformer } from "./cluster.ts";
 
@@ -65,7 +66,7 @@ for (let n = 0; n < sizes.services; n++) {
 
 function start(nft: NftSocket): ServiceProxy {
   return startProxy({
-    openNft: () => keptOpen(nft),
+    openDataplane: (options) => new NftablesDataplane({ ...options, nft: keptOpen(nft) }),
     client: createFakeClient(),
     node: { name: "node-1", addresses: [parseAddr("172.18.0.11")] },
     podCidrs: [parsePrefix("10.244.0.0/16")],

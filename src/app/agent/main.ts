@@ -55,7 +55,7 @@ async function main(flags: AgentFlags): Promise<void> {
   });
   const proxy = startProxy({
     client,
-    informers,
+    informers: { ...informers, nodes },
     logger,
     netns: ns,
     openConntrack,

@@ -11,7 +11,7 @@ const VIP = "10.96.0.1";
 
 /** One line per frontend: `kind addr proto port -> backends [draining] whenEmpty`. */
 function compile(of: Service, ...slices: readonly EndpointSlice[]): string[] {
-  return compileService({ service: of, slices, node: NODE }).map((f) => {
+  return compileService({ service: of, slices, node: NODE }).frontends.map((f) => {
     const draining = f.draining.length === 0 ? "" : ` draining ${f.draining.map(({ id }) => id).join(" ")}`;
     const backends = f.backends.map(({ id, local }) => (local ? `${id}*` : id)).join(" ");
     return `${f.kind} ${formatAddr(f.addr)} ${f.protocol} ${f.port} -> ${backends === "" ? f.whenEmpty : backends}${draining}`;
@@ -91,7 +91,7 @@ describe("externalTrafficPolicy Local: the outside gets this node's endpoints, t
   for (const [name, endpoints, outside, inside] of cases) {
     test(name, () => {
       const of = service("web", [VIP], ports, { externalTrafficPolicy: "Local" });
-      const [clusterIp, nodePort] = compileService({ service: of, slices: [slice("web", endpoints, ports)], node: NODE });
+      const [clusterIp, nodePort] = compileService({ service: of, slices: [slice("web", endpoints, ports)], node: NODE }).frontends;
       const ids = (list: readonly { readonly id: string }[] = []): string => list.map(({ id }) => id).join(" ");
       assert.equal(nodePort?.backends.length === 0 ? nodePort.whenEmpty : ids(nodePort?.backends), outside);
       assert.equal(ids(nodePort?.inside), inside);
@@ -128,7 +128,7 @@ describe("external addresses", () => {
   for (const [name, loadBalancerSourceRanges, expected] of cases) {
     test(`source ranges: ${name}`, () => {
       const of = given([{ ip: "192.0.2.1" }], { loadBalancerSourceRanges: [...loadBalancerSourceRanges], externalIPs: ["192.0.2.3"] });
-      const [, balancer, externalIp] = compileService({ service: of, slices: [eps], node: NODE });
+      const [, balancer, externalIp] = compileService({ service: of, slices: [eps], node: NODE }).frontends;
       assert.equal(balancer?.sources?.map(formatPrefix).join(" "), expected);
       assert.equal(externalIp?.sources, undefined);
     });
@@ -152,7 +152,7 @@ describe("topology hints", () => {
       return { ...each, hints: { ...forZones, ...(node !== undefined && { forNodes: [{ name: node }] }) } };
     });
     const at = { ...NODE, ...(zone !== undefined && { zone }) };
-    const [f] = compileService({ service: service("web", [VIP], HTTP, spec), slices: [{ ...eps, endpoints }], node: at });
+    const [f] = compileService({ service: service("web", [VIP], HTTP, spec), slices: [{ ...eps, endpoints }], node: at }).frontends;
     return (f?.backends ?? []).map(({ addr }) => formatAddr(addr).slice(-1)).join("");
   };
   const ab: readonly Hinted[] = [{ zone: "a" }, { zone: "b" }, { zone: "a" }];
@@ -203,7 +203,7 @@ test("ports: by name and protocol, the unnamed one too, TCP and UDP of one numbe
 
 test("provenance and affinity", () => {
   const of = service("web", [VIP], HTTP, { sessionAffinity: "ClientIP" });
-  const [frontend] = compileService({ service: of, slices: [], node: NODE });
+  const [frontend] = compileService({ service: of, slices: [], node: NODE }).frontends;
   assert.equal(frontend?.service, "default/web:http");
   assert.equal(frontend.affinitySeconds, 10_800);
   assert.equal(endpoint("fd00::1@n!dead").addresses[0], "fd00::1");

@@ -3,8 +3,8 @@ import type { Service, ServicePort } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { type Addr, type Family, formatAddr, hostPrefix, type Prefix, prefixContains, tryParseAddr, tryParsePrefix } from "#ip";
 import { SCTP, TCP, UDP } from "#nft";
-import { clusterEndpoints, endpointsOf, hasAny, localEndpoints, type ResolvedEndpoint } from "./endpoints.ts";
-import type { Frontend, FrontendKind, ProxyNode } from "./types.ts";
+import { clusterEndpoints, endpointsOf, hasAny, localEndpoints, type ResolvedEndpoint, readyHere } from "./endpoints.ts";
+import type { CompiledService, Frontend, FrontendKind, ProxyNode } from "./types.ts";
 
 /** Services with this label belong to another proxy; with this one they are headless whatever their clusterIP says (k/k pkg/proxy/apis). */
 const OTHER_PROXY = "service.kubernetes.io/service-proxy-name";
@@ -14,9 +14,6 @@ const PROTOCOLS: Readonly<Record<string, number>> = { TCP, UDP, SCTP };
 
 /** The API's default of `sessionAffinityConfig.clientIP.timeoutSeconds`. */
 const AFFINITY_SECONDS = 10_800;
-
-/** nft shows 127 bytes of a comment. */
-const COMMENT_CHARS = 127;
 
 export interface CompileInput {
   readonly service: Service;
@@ -32,8 +29,8 @@ function isProxied(service: Service): boolean {
   return type !== "ExternalName" && clusterIP !== undefined && clusterIP !== "" && clusterIP !== "None";
 }
 
-export function compileService({ service, slices, node }: CompileInput): Frontend[] {
-  if (!isProxied(service)) return [];
+export function compileService({ service, slices, node }: CompileInput): CompiledService {
+  if (!isProxied(service)) return { frontends: [] };
   const { spec = {} } = service;
   const clusterIps = parseAll(spec.clusterIPs ?? [spec.clusterIP ?? ""]);
   const all = [...slices];
@@ -57,7 +54,12 @@ export function compileService({ service, slices, node }: CompileInput): Fronten
       }
     }
   }
-  return [...frontends.values()];
+  const port = spec.healthCheckNodePort ?? 0;
+  const isChecked = spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local" && port > 0;
+  return {
+    frontends: [...frontends.values()],
+    ...(isChecked && { healthCheck: { port, localEndpoints: readyHere(all, node) } }),
+  };
 }
 
 function parseAll(texts: readonly string[]): Addr[] {
@@ -112,7 +114,7 @@ interface FrontendInput {
 function frontend({ service, port, node, kind, addr, number, endpoints }: FrontendInput): Frontend {
   const { metadata, spec } = service;
   const protocol = PROTOCOLS[port.protocol ?? "TCP"] ?? TCP;
-  const provenance = `${metadata?.namespace}/${metadata?.name}:${port.name ?? port.port}`.slice(0, COMMENT_CHARS);
+  const provenance = `${metadata?.namespace}/${metadata?.name}:${port.name ?? port.port}`;
   const isLocal = (kind === "ClusterIP" ? spec?.internalTrafficPolicy : spec?.externalTrafficPolicy) === "Local";
   const backends = isLocal ? localEndpoints(endpoints, node) : clusterEndpoints(endpoints, node);
   const chosen = new Set(backends);

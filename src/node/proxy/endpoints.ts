@@ -88,6 +88,18 @@ export function localEndpoints(endpoints: readonly ResolvedEndpoint[], node: Pro
   );
 }
 
+/** How many addresses of this node are ready, whatever the port. */
+export function readyHere(slices: readonly EndpointSlice[], node: ProxyNode): number {
+  const addrs = new Set<string>();
+  for (const { addressType, endpoints = [] } of slices) {
+    if (addressType === "FQDN") continue;
+    for (const { addresses, conditions, nodeName } of endpoints) {
+      if (nodeName === node.name && (conditions?.ready ?? true) && addresses[0] !== undefined) addrs.add(addresses[0]);
+    }
+  }
+  return addrs.size;
+}
+
 /** Whether anybody anywhere answers: without one, clients are refused; with one that policy Local does not allow, they hear nothing. */
 export function hasAny(endpoints: readonly ResolvedEndpoint[]): boolean {
   return endpoints.some(({ ready, serving, terminating }) => ready || (serving && terminating));

@@ -5,7 +5,7 @@ import { createFakeClient, type FakeClient } from "#client/fake";
 import { ENDPOINT_SLICES, type KubeObject, SERVICES } from "#kube";
 import { openNft } from "#linux";
 import type { Fixture } from "./fixture.ts";
-import { TABLE } from "./layout.ts";
+import { TABLE } from "./nftables/layout.ts";
 import { type ServiceProxy, startProxy } from "./start.ts";
 import { CIDRS, NODE, type PortSpec, service, slice } from "./testing.ts";
 

@@ -1,10 +1,18 @@
 // Which frontends there should be: what each Service asks for, and who wins where two ask for the same.
 import type { Frontend } from "./types.ts";
 
+/** Two frontends with one key. */
+export interface Conflict {
+  readonly winner: Frontend;
+  readonly loser: Frontend;
+}
+
 export class Frontends {
   readonly #byService = new Map<string, readonly Frontend[]>();
   /** All who ask for a key, the winner first. */
   readonly #claims = new Map<string, readonly Frontend[]>();
+  /** What has been told, by key. */
+  readonly #conflicts = new Map<string, ReadonlySet<string>>();
 
   /** Replaces what a Service (`namespace/name`) asks for, and returns the keys that this touches. */
   set(service: string, frontends: readonly Frontend[]): ReadonlySet<string> {
@@ -27,9 +35,19 @@ export class Frontends {
     return this.#claims.get(key)?.[0];
   }
 
-  /** Frontends that lost their key to an older Service. */
-  losers(key: string): readonly Frontend[] {
-    return this.#claims.get(key)?.slice(1) ?? [];
+  /** Of these keys, who lost to an older Service, each once for as long as it stays so. */
+  newConflicts(keys: Iterable<string>): Conflict[] {
+    const out: Conflict[] = [];
+    for (const key of keys) {
+      const [winner, ...losers] = this.#claims.get(key) ?? [];
+      const known = this.#conflicts.get(key);
+      const now = new Set(losers.map((loser) => `${loser.service} < ${winner?.service}`));
+      if (now.size === 0) this.#conflicts.delete(key);
+      else this.#conflicts.set(key, now);
+      if (winner === undefined) continue;
+      for (const loser of losers) if (known?.has(`${loser.service} < ${winner.service}`) !== true) out.push({ winner, loser });
+    }
+    return out;
   }
 
   keys(): MapIterator<string> {

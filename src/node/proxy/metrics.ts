@@ -21,7 +21,8 @@ export interface ProxyMetrics {
   /** Unix time. */
   sync_proxy_rules_last_timestamp_seconds: number;
   sync_proxy_rules_last_queued_timestamp_seconds: number;
-  sync_proxy_rules_nftables_sync_failures_total: number;
+  /** kube-proxy's name depends on the mode: `sync_proxy_rules_nftables_sync_failures_total`, `…_iptables_restore_failures_total`. */
+  sync_failures_total: number;
   sync_proxy_rules_nftables_cleanup_failures_total: number;
   conntrack_reconciler_deleted_entries_total: number;
   /** Ours: what is programmed now. */
@@ -48,7 +49,7 @@ export function createMetrics(): ProxyMetrics {
     sync_proxy_rules_endpoint_changes_total: 0,
     sync_proxy_rules_last_timestamp_seconds: 0,
     sync_proxy_rules_last_queued_timestamp_seconds: 0,
-    sync_proxy_rules_nftables_sync_failures_total: 0,
+    sync_failures_total: 0,
     sync_proxy_rules_nftables_cleanup_failures_total: 0,
     conntrack_reconciler_deleted_entries_total: 0,
     frontends: 0,

@@ -10,7 +10,8 @@ import { ENDPOINT_SLICES, type KubeObject, SERVICES } from "#kube";
 import type { ConntrackEntry, ConntrackSocket } from "#linux";
 import { FakeKernel, FakeNft } from "#linux/fake";
 import { type Change, diffTable, formatElement, formatTable, type Table } from "#nft";
-import { SETS, TABLE } from "./layout.ts";
+import { NftablesDataplane } from "./nftables/dataplane.ts";
+import { SETS, TABLE } from "./nftables/layout.ts";
 import { startProxy } from "./start.ts";
 import { CIDRS, NODE, type PortSpec, service, slice } from "./testing.ts";
 
@@ -35,7 +36,7 @@ async function start(objects: readonly KubeObject[], options: { nft?: FakeNft; c
     node: NODE,
     ...CIDRS,
     logger,
-    openNft: () => nft,
+    openDataplane: ({ cidrs, metrics }) => new NftablesDataplane({ nft, cidrs, metrics, logger }),
     ...(conntrack && { netns: new FakeKernel().netns.createAnonymous(), openConntrack: () => conntrack }),
   });
   await proxy.synced;
@@ -163,7 +164,7 @@ test("a transaction that fails is followed by a comparison of everything", async
   await client.create(ENDPOINT_SLICES, slice("web", ["10.244.1.2@a"], HTTP));
   await settle(setup, () => elements(nft)["services4"] !== undefined);
   assert.deepEqual(elements(nft)["cluster-ips4"], ["10.96.0.1"]);
-  assert.equal(proxy.metrics.sync_proxy_rules_nftables_sync_failures_total, 1);
+  assert.equal(proxy.metrics.sync_failures_total, 1);
   assert.match(warnings[0]?.message ?? "", /cannot write the service rules/);
   proxy.stop();
 });
@@ -311,7 +312,7 @@ test("property: any history of changes ends where a fresh start would", async ()
       const before = setup.nft.transactions.length;
       await setup.proxy.resync();
       assert.equal(setup.nft.transactions.length, before);
-      assert.equal(setup.proxy.metrics.sync_proxy_rules_nftables_sync_failures_total, 0);
+      assert.equal(setup.proxy.metrics.sync_failures_total, 0);
       setup.proxy.stop();
       fresh.proxy.stop();
     }),

@@ -40,6 +40,11 @@ export class SliceIndex {
     return times;
   }
 
+  /** They are to be taken again: what was asked for has not happened yet. */
+  returnTriggerTimes(times: readonly number[]): void {
+    this.#triggerTimes.unshift(...times);
+  }
+
   #remove(service: string, key: string): void {
     const slices = this.#byService.get(service);
     slices?.delete(key);

@@ -31,7 +31,7 @@ export interface Frontend {
   /** IPPROTO_*. */
   readonly protocol: number;
   readonly port: number;
-  /** `namespace/name:port` of the Service: the comment of every element that is made for it. */
+  /** `namespace/name:port` of the Service: what is made for it in the kernel says so. Frontends that share it are one service port. */
   readonly service: string;
   /** When the Service was created: of two with the same key, the older one wins. */
   readonly since: string;
@@ -50,6 +50,13 @@ export interface Frontend {
   readonly sources?: readonly Prefix[];
   /** ClientIP affinity: how long a client stays with its backend after its last connection. */
   readonly affinitySeconds?: number;
+}
+
+/** All that follows from one Service and its EndpointSlices on this node. */
+export interface CompiledService {
+  readonly frontends: readonly Frontend[];
+  /** A load balancer asks here whether this node has endpoints (`healthCheckNodePort`); those that terminate do not count. */
+  readonly healthCheck?: { readonly port: number; readonly localEndpoints: number };
 }
 
 /** What the ruleset needs to know of the cluster. */

@@ -1,8 +1,11 @@
 // What one frontend puts into which set.
 import { type Addr, addrBits, type Prefix } from "#ip";
 import { type Element, type Interval, prefixInterval, type SetHeader, type Verdict } from "#nft";
+import type { Backend, Frontend } from "../types.ts";
 import { FIRST_NUMBER, pickChainName, REFUSE, rememberChainName, type Scope, SETS } from "./layout.ts";
-import type { Backend, Frontend } from "./types.ts";
+
+/** nft shows 127 bytes of a comment. */
+const COMMENT_CHARS = 127;
 
 /** A frontend with its backends in the places that their numbers give them. */
 export interface Placed {
@@ -48,7 +51,8 @@ function place(old: readonly string[], next: readonly Backend[]): Backend[] {
 
 /** Calls `emit` for each element that belongs to this frontend alone. */
 export function elementsOf({ frontend, slots, inside }: Placed, emit: (set: SetHeader, element: Element) => void): void {
-  const { family, addr, protocol, port, service: comment, affinitySeconds } = frontend;
+  const { family, addr, protocol, port, affinitySeconds } = frontend;
+  const comment = frontend.service.slice(0, COMMENT_CHARS);
   const sets = SETS[family];
   const key = [addr, protocol, port];
   const sticky = affinitySeconds !== undefined;

@@ -1,10 +1,10 @@
 // The whole table at once: for the first synchronisation, and for the one after a failure.
 import { formatAddrPort } from "#ip";
 import { type Chain, type Change, type Element, formatKey, type NftSet, type SetHeader, type Table } from "#nft";
-import { frontendKey } from "./compile.ts";
+import { frontendKey } from "../compile.ts";
+import type { ClusterCidrs } from "../types.ts";
 import { elementsOf, type Numbered, type Placed, sharedBy } from "./elements.ts";
 import { chainByName, FAMILIES, FIRST_NUMBER, neededBy, SETS, skeleton } from "./layout.ts";
-import type { ClusterCidrs } from "./types.ts";
 
 /** The numbers that backends have in a table that was read, by frontend key. */
 export function slotsIn(table: Table | undefined): Map<string, Numbered> {

@@ -1,9 +1,9 @@
 // From what is in the kernel to what should be there, for the frontends that changed. `Programmed` is our knowledge of the kernel,
 // down to the number of each backend: a change of one frontend touches that frontend's elements and no others.
 import { type Change, type Element, formatData, formatKey, type SetHeader } from "#nft";
+import type { Frontend } from "../types.ts";
 import { elementsOf, numbered, type Placed, placeFrontend, sharedBy } from "./elements.ts";
 import { chainByName, neededBy, TABLE } from "./layout.ts";
-import type { Frontend } from "./types.ts";
 
 interface Counted {
   readonly set: SetHeader;

@@ -30,7 +30,7 @@ import {
   TCP,
   UDP,
 } from "#nft";
-import type { ClusterCidrs } from "./types.ts";
+import type { ClusterCidrs } from "../types.ts";
 
 export const TABLE: TableId = { family: "inet", name: "fairlead-proxy" };
 
