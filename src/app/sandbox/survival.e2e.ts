@@ -97,6 +97,34 @@ suite("survival", () => {
     await ready(cluster, ["late"]);
   });
 
+  test("pods that are being started when agents are killed become ready, and were never restarted", async () => {
+    const names = Array.from({ length: 12 }, (_, i) => `burst-${i}`);
+    const spec = (i: number): object => ({
+      nodeName: `node-${(i % 2) + 1}`,
+      restartPolicy: i % 3 === 0 ? "Never" : "Always",
+      containers: [{ name: "idle", image: "agnhost", args: ["pause"] }],
+    });
+    await Promise.all(names.map((name, i) => cluster.client.create(PODS, object("Pod", name, spec(i)))));
+    const watched = createInformer(cluster.client, PODS, { namespace: "default" });
+    const begun = Promise.withResolvers<void>();
+    // Some are done, some are not: that is when it hurts.
+    watched.subscribe(({ object: pod }) => {
+      if (names.includes(pod.metadata.name) && pod.status?.phase === "Running") begun.resolve();
+    });
+    await begun.promise;
+    watched.stop();
+    await Promise.all([killAndWait(cluster, "agent", "node-1"), killAndWait(cluster, "agent", "node-2")]);
+    await ready(cluster, names);
+    const { items } = await cluster.client.list(PODS, { namespace: "default" });
+    const burst = items.filter(({ metadata }) => names.includes(metadata.name));
+    assert.deepEqual(
+      burst.map(({ status }) => status?.containerStatuses?.map(({ restartCount }) => restartCount)),
+      names.map(() => [0]),
+    );
+    const seen = await Promise.all(names.map((name) => cluster.fairlead("exec", name, "--", "cat", "/etc/hosts")));
+    for (const [i, { stdout, stderr }] of seen.entries()) assert.match(stdout, new RegExp(`\tburst-${i}$`, "m"), stderr);
+  });
+
   test("kill -9 of the API server loses no acknowledged write", async () => {
     const acknowledged: string[] = [];
     const abort = new AbortController();

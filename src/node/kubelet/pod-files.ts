@@ -1,5 +1,5 @@
 // A pod's own files on the node: /etc/hosts, last words of containers, logs.
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Container } from "kubernetes-types/core/v1";
 import { type ContainerStatus, parseLogLine } from "#runtime";
@@ -25,9 +25,20 @@ export class PodFiles {
     return `${this.dir}/etc-hosts`;
   }
 
+  /** What a container has written into it since is the pod's own. */
+  get hasHosts(): boolean {
+    return existsSync(this.hostsFile);
+  }
+
+  /** Whole or not at all. Only while no container has it mounted: it is another file afterwards. */
   writeHosts(text: string): void {
     mkdirSync(this.dir, { recursive: true });
-    writeFileSync(this.hostsFile, text, { mode: 0o644 });
+    writeFileSync(`${this.hostsFile}.new`, text, { mode: 0o644 });
+    renameSync(`${this.hostsFile}.new`, this.hostsFile);
+  }
+
+  removeHosts(): void {
+    rmSync(this.hostsFile, { force: true });
   }
 
   /** A new file for the last words of the `attempt`-th container of that name. */

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Container } from "kubernetes-types/core/v1";
 import { errorCode, errorMessage } from "#base";
-import { type ContainerStatus, RuntimeError } from "#runtime";
+import { RuntimeError } from "#runtime";
 import { containerConfig, sandboxConfig } from "./container-config.ts";
 import { CrashBackoff } from "./crash-backoff.ts";
 import { podDns } from "./dns-config.ts";
@@ -155,14 +155,18 @@ export class PodStarter {
       terminationFile: this.#files.createTerminationFile(container.name, attempt),
     });
     const id = await runtime.createContainer(place.sandboxId, config);
-    this.#event(pod, container, { type: "Normal", reason: "Created", message: `Created container: ${container.name}` });
+    const created = (): void => {
+      this.#event(pod, container, { type: "Normal", reason: "Created", message: `Created container: ${container.name}` });
+    };
     try {
       await runtime.startContainer(id);
     } catch (err) {
-      // What could not even be prepared leaves nothing to look at.
-      if (errorCode(err) !== "RunContainerError") await runtime.removeContainer(id);
+      // What could not even be prepared was not created, and leaves nothing to look at.
+      if (errorCode(err) === "RunContainerError") created();
+      else await runtime.removeContainer(id);
       throw err;
     }
+    created();
     this.#event(pod, container, { type: "Normal", reason: "Started", message: `Started container ${container.name}` });
     await this.#postStart(pod, container, { containerId: id, podIp: place.podIps[0] ?? "" });
   }
@@ -203,10 +207,4 @@ export interface StartPlace {
   readonly sandboxId: string;
   readonly attempt: number;
   readonly podIps: readonly string[];
-}
-
-/** The instance that a new one follows, and the number that the new one gets. */
-export function nextAttempt(instances: readonly ContainerStatus[], known: number | undefined): number {
-  const [latest] = instances;
-  return latest === undefined ? (known === undefined ? 0 : known + 1) : latest.metadata.attempt + 1;
 }

@@ -22,8 +22,8 @@ import {
   type StoredPod,
   usesHostNetwork,
 } from "./pod-spec.ts";
-import { nextAttempt, PodStarter } from "./pod-starter.ts";
-import { podStatus, type Waiting } from "./status.ts";
+import { PodStarter } from "./pod-starter.ts";
+import { hasRun, podStatus, type Waiting } from "./status.ts";
 import { PodVolumes } from "./volumes/index.ts";
 import { TokenStore } from "./volumes/tokens.ts";
 
@@ -39,7 +39,7 @@ export class PodWorker {
   readonly #probes: PodProbes;
   readonly #backoff = new CrashBackoff();
   readonly #stop = new AbortController();
-  /** By container name, of instances that are not remembered by the runtime any more. */
+  /** By container name: the number of the last instance that ran, also when the runtime does not remember it any more. */
   readonly #attempts: Map<string, number>;
   #pod: StoredPod;
   #waiting = new Map<string, Waiting>();
@@ -60,7 +60,7 @@ export class PodWorker {
     this.#ender = new PodEnder(node, this.#stop.signal);
     this.#probes = new PodProbes(node, this.#stop.signal);
     const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
-    this.#attempts = new Map(statuses.filter((s) => s.containerID !== undefined).map((s) => [s.name, s.restartCount]));
+    this.#attempts = new Map(statuses.filter(hasRun).map((s) => [s.name, s.restartCount]));
   }
 
   get pod(): StoredPod {
@@ -128,7 +128,8 @@ export class PodWorker {
     }
     for (const [name, list] of instances) {
       list.sort((a, b) => b.metadata.attempt - a.metadata.attempt || b.createdAtMs - a.createdAtMs);
-      this.#attempts.set(name, Math.max(this.#attempts.get(name) ?? 0, list[0]?.metadata.attempt ?? 0));
+      const begun = list.find(({ state }) => state === "running" || state === "exited");
+      if (begun !== undefined) this.#attempts.set(name, Math.max(this.#attempts.get(name) ?? 0, begun.metadata.attempt));
     }
     for (const old of sandboxes.slice(1)) await runtime.removePodSandbox(old.id);
     return { sandbox: sandboxes[0], instances };
@@ -149,7 +150,7 @@ export class PodWorker {
     try {
       if (decision.newSandbox) observed = await this.#prepare(before);
       else if (this.#volumesStale) {
-        if (observed.sandbox !== undefined) this.#starter.writeHosts(this.#pod, this.#podIps(observed));
+        if (observed.sandbox !== undefined && !this.#files.hasHosts) this.#starter.writeHosts(this.#pod, this.#podIps(observed));
         againMs = Math.min(againMs, await this.#refreshVolumes());
       }
       this.#retries = 0;
@@ -201,6 +202,8 @@ export class PodWorker {
       });
       await runtime.removePodSandbox(sandbox.id);
     }
+    // One that is there is right: that of a sandbox with other addresses must not be found by the next agent.
+    this.#files.removeHosts();
     const made = this.#starter.createSandbox(this.#pod, (sandbox?.metadata.attempt ?? -1) + 1);
     const [volumes, created] = await Promise.allSettled([this.#refreshVolumes(), made]);
     if (created.status === "rejected") throw created.reason;
@@ -278,7 +281,7 @@ export class PodWorker {
       await runtime.removeContainer(instance.id);
       this.#files.forgetInstance(instance);
     }
-    const attempt = nextAttempt(instances, this.#attempts.get(container.name));
+    const attempt = (this.#attempts.get(container.name) ?? -1) + 1;
     return this.#starter.start(this.#pod, container, { sandboxId: observed.sandbox?.id ?? "", attempt, podIps });
   }
 

@@ -75,6 +75,11 @@ function containerStatus(input: StatusInput, container: Container): ApiContainer
   };
 }
 
+/** Whether any instance of the container has run, by what was reported of it. */
+export function hasRun({ state, lastState }: ApiContainerStatus): boolean {
+  return (state?.running ?? state?.terminated ?? lastState?.terminated) !== undefined;
+}
+
 function containerId(status: ContainerStatus): string {
   return `${RUNTIME}://${status.id}`;
 }

@@ -28,7 +28,7 @@ interface Entry {
   record: ContainerRecord;
   io: ContainerIo | undefined;
   watch: { close(): void } | undefined;
-  /** Resolves when the record says "exited". */
+  /** Resolves when the record says "exited", or when what was begun of a container that never ran has been ended. */
   readonly ended: PromiseWithResolvers<void>;
 }
 
@@ -267,6 +267,7 @@ export class Containers {
   }
 
   async #finishAdopted(entry: Entry): Promise<void> {
+    if (entry.record.state === "created") return this.#unbegin(entry);
     const pid = entry.record.process?.pid ?? 0;
     for (let i = 0; i < EXIT_CODE_TRIES; i++) {
       const exitCode = this.#exits.take(pid, entry.record.startedAtMs ?? entry.record.createdAtMs);
@@ -276,6 +277,18 @@ export class Containers {
     }
     const message = "The container could not be located when it ended";
     return this.#finish(entry, { exitCode: 137, reason: "ContainerStatusUnknown", message });
+  }
+
+  /** Nobody was told that it runs, so it did not: it stays what it was, created. */
+  #unbegin(entry: Entry): void {
+    const { process: _, ...record } = entry.record;
+    entry.watch?.close();
+    entry.io?.close();
+    if (this.#entries.has(record.id)) {
+      this.#entries.set(record.id, newEntry(record));
+      this.#store.save(record);
+    }
+    entry.ended.resolve();
   }
 }
 

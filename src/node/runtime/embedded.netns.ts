@@ -498,6 +498,23 @@ function inner(distDir: string): void {
       assert.doesNotMatch(readFileSync("/proc/self/mounts", "utf8"), /netns nsfs/);
     });
 
+    test(
+      "a container that was about to be started is ended, and has never run",
+      withPod(async (sandbox) => {
+        const id = await runtime.createContainer(sandbox, containerConfig(["sleep", "infinity"]));
+        // The launcher is there, and nobody has heard that the program runs.
+        const starting = runtime.startContainer(id).catch(() => undefined);
+        const { pid } = JSON.parse(readFileSync(`${dir}/state/containers/${id}/state.json`, "utf8")).process;
+        runtime.close();
+        runtime = open();
+        await starting;
+        await until(() => !existsSync(`/proc/${pid}`));
+        assert.equal((await runtime.containerStatus(id)).state, "created");
+        await runtime.removeContainer(id);
+        assert.deepEqual(await runtime.listContainers({ podSandboxId: sandbox }), []);
+      }),
+    );
+
     test("a container that ended meanwhile is known to have ended", async () => {
       const config = podConfig();
       const sandbox = await runtime.runPodSandbox(config);

@@ -30,6 +30,10 @@ export class FakeRuntime implements RuntimeService, ImageService {
   readonly deaf: Set<string> = new Set();
   /** By container name: thrown by the next start. */
   readonly startErrors: Map<string, RuntimeError> = new Map();
+  /** Containers whose start is never answered. */
+  readonly held: Set<string> = new Set();
+  /** Making a sandbox is never answered, though it is made. */
+  sandboxHeld = false;
   sandboxError: Error | undefined;
   execDelayMs = 0;
   /** Answers exec; undefined never answers. */
@@ -61,6 +65,7 @@ export class FakeRuntime implements RuntimeService, ImageService {
       annotations,
     };
     this.sandboxes.set(id, { status, config });
+    if (this.sandboxHeld) await new Promise(() => {});
     return id;
   }
 
@@ -114,6 +119,7 @@ export class FakeRuntime implements RuntimeService, ImageService {
   async startContainer(id: string): Promise<void> {
     const container = this.#get(id);
     const { name, attempt } = container.status.metadata;
+    if (this.held.has(name)) await new Promise(() => {});
     this.calls.push(`start ${name}/${attempt}`);
     const err = this.startErrors.get(name);
     if (err !== undefined) {
