@@ -11,7 +11,7 @@ import { DATAPLANES, type DataplaneOptions } from "./modes.ts";
 import { type ProxyObserver, Reconciler } from "./reconcile.ts";
 import type { ProxyNode } from "./types.ts";
 
-export interface ProxyInformers {
+interface ProxyInformers {
   readonly services: Informer<Service>;
   readonly slices: Informer<EndpointSlice>;
   /** For the node's zone; without it `node.zone` stays as it is. */
