@@ -48,7 +48,7 @@ export interface Sizes {
 }
 
 const VIPS = parseAddr("10.96.0.1");
-const PODS = parseAddr("10.244.0.1");
+const PODS = parseAddr("10.128.0.1");
 
 export function vip(n: number): string {
   return formatAddr(addrPlus(VIPS, n));
@@ -56,7 +56,7 @@ export function vip(n: number): string {
 
 /** Pod number `n` of the cluster. */
 export function podAddr(n: number): string {
-  return formatAddr(addrPlus(PODS, n % 65_000));
+  return formatAddr(addrPlus(PODS, n));
 }
 
 function meta(name: string, labels: Record<string, string> = {}): Stored["metadata"] {
