@@ -3,9 +3,10 @@ import type { ServiceSpec } from "kubernetes-types/core/v1";
 import { silentLogger } from "#base";
 import { createFakeClient, type FakeClient } from "#client/fake";
 import { ENDPOINT_SLICES, type KubeObject, SERVICES } from "#kube";
-import { openNft } from "#linux";
+import type { ProxyMode } from "./dataplane.ts";
 import type { Fixture } from "./fixture.ts";
-import { TABLE } from "./nftables/layout.ts";
+import { createMetrics } from "./metrics.ts";
+import { DATAPLANES } from "./modes.ts";
 import { type ServiceProxy, startProxy } from "./start.ts";
 import { CIDRS, NODE, type PortSpec, service, slice } from "./testing.ts";
 
@@ -59,21 +60,23 @@ export class Cluster {
   readonly client: FakeClient = createFakeClient();
   proxy: ServiceProxy;
   readonly #fixture: Fixture;
+  readonly #mode: ProxyMode;
 
-  private constructor(fixture: Fixture) {
+  private constructor(fixture: Fixture, mode: ProxyMode) {
     this.#fixture = fixture;
+    this.#mode = mode;
     this.proxy = this.#start();
   }
 
-  static async start(fixture: Fixture): Promise<Cluster> {
-    const cluster = new Cluster(fixture);
+  static async start(fixture: Fixture, mode: ProxyMode = "nftables"): Promise<Cluster> {
+    const cluster = new Cluster(fixture, mode);
     await cluster.proxy.synced;
     return cluster;
   }
 
   #start(): ServiceProxy {
     const { ns } = this.#fixture.node;
-    return startProxy({ client: this.client, netns: ns, node: NODE, ...CIDRS, logger: silentLogger });
+    return startProxy({ client: this.client, netns: ns, node: NODE, ...CIDRS, logger: silentLogger, mode: this.#mode });
   }
 
   /** Another proxy in the place of this one. */
@@ -106,11 +109,12 @@ export class Cluster {
   }
 
   /** Stops the proxy, and takes away what it made. */
-  remove(): void {
+  async remove(): Promise<void> {
     this.proxy.stop();
-    const nft = openNft(this.#fixture.node.ns);
-    nft.apply([{ op: "delete table", table: TABLE }]);
-    nft.close();
+    const metrics = createMetrics();
+    const dataplane = DATAPLANES[this.#mode]?.({ netns: this.#fixture.node.ns, cidrs: CIDRS, metrics, logger: silentLogger });
+    await dataplane?.remove();
+    dataplane?.close();
   }
 
   #changes(): number {

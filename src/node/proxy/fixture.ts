@@ -108,6 +108,8 @@ export class Fixture {
 function host(name: string, v4: string, v6: string): Host {
   const ns = netns.createAnonymous();
   const route = openRoute(ns);
+  // An address answers at once, and not after the second in which others may object to it.
+  for (const which of ["all", "default"]) ns.setSysctl(`net.ipv6.conf.${which}.accept_dad`, 0);
   route.links.change("lo", { up: true });
   return { name, ns, route, addrs: [parseAddr(v4), parseAddr(v6)] };
 }
@@ -118,7 +120,7 @@ export async function connect(from: Host, to: string, port: number): Promise<{ a
   // The servers keep the process alive; a question without an answer must not.
   socket.unref();
   // Nor must a connection that nobody answers: the kernel would try for two minutes.
-  const giveUp = setTimeout(() => socket.destroy(new Error("no answer")), GIVE_UP_MS);
+  const giveUp = setTimeout(() => socket.destroy(new Error("no answer")), GIVE_UP_MS).unref();
   await once(socket, "connect").finally(() => clearTimeout(giveUp));
   return {
     async ask() {
