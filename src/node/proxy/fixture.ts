@@ -10,6 +10,8 @@ export interface Host {
   readonly ns: NetNs;
   readonly route: RouteSocket;
   readonly addrs: readonly [v4: Addr, v6: Addr];
+  /** Ended with the fixture: a connection that nobody answers keeps the process alive for two minutes. */
+  readonly clients: Set<Socket>;
 }
 
 /** Node-side addresses that pods know as their gateway. */
@@ -65,7 +67,8 @@ export class Fixture {
 
   close(): void {
     for (const server of this.#servers) server.close();
-    for (const { route, ns } of this.hosts) {
+    for (const { route, ns, clients } of this.hosts) {
+      for (const socket of clients) socket.destroy();
       route.close();
       ns.close();
     }
@@ -111,17 +114,15 @@ function host(name: string, v4: string, v6: string): Host {
   // An address answers at once, and not after the second in which others may object to it.
   for (const which of ["all", "default"]) ns.setSysctl(`net.ipv6.conf.${which}.accept_dad`, 0);
   route.links.change("lo", { up: true });
-  return { name, ns, route, addrs: [parseAddr(v4), parseAddr(v6)] };
+  return { name, ns, route, addrs: [parseAddr(v4), parseAddr(v6)], clients: new Set() };
 }
 
 /** A TCP connection that can be asked more than once. Rejects with the socket's error. */
 export async function connect(from: Host, to: string, port: number): Promise<{ ask(): Promise<string>; end(): void }> {
   const socket: Socket = connectSocket(from.ns, { addr: parseAddr(to), port });
-  // The servers keep the process alive; a question without an answer must not.
-  socket.unref();
-  // Nor must a connection that nobody answers: the kernel would try for two minutes.
-  const giveUp = setTimeout(() => socket.destroy(new Error("no answer")), GIVE_UP_MS).unref();
-  await once(socket, "connect").finally(() => clearTimeout(giveUp));
+  from.clients.add(socket);
+  socket.once("close", () => from.clients.delete(socket));
+  await once(socket, "connect");
   return {
     async ask() {
       socket.write("?");
@@ -143,8 +144,6 @@ export async function tcp(from: Host, to: string, port: number): Promise<string>
     return codeOf(err);
   }
 }
-
-const GIVE_UP_MS = 20_000;
 
 /** How long an answer may take that is not expected to come. */
 const SILENCE_MS = 250;
