@@ -11,6 +11,7 @@ export {
 } from "./children.ts";
 export { openConntrack } from "./conntrack.ts";
 export { mkfifo, restoreSignal } from "./ffi.ts";
+export * from "./ipvs/index.ts";
 export { errnoName, isErrno, KernelError } from "./kernel-error.ts";
 export {
   bindMount,

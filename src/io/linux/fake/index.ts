@@ -7,6 +7,7 @@ import { FakeNamespaces } from "./netns.ts";
 import { fakeRoutes } from "./routes.ts";
 import { type FakeOptions, type FakeState, stateOf } from "./state.ts";
 
+export { FakeIpvs } from "../ipvs/fake.ts";
 export { FakeNft, type FakeNftOptions } from "../nftables/fake.ts";
 export type { FakeOptions } from "./state.ts";
 
