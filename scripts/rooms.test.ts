@@ -42,7 +42,7 @@ const SOURCES: readonly string[] = globSync("src/**/*.ts", { cwd: root });
 
 /** Tests, and what is only for them, may stand a room beside a fake or a real one of another. */
 function isTest(file: string): boolean {
-  return /\.(test|prop|netns|e2e)\.ts$|\/testing\//.test(file);
+  return /\.(test|prop|netns|kernel|e2e)\.ts$|\/testing\//.test(file);
 }
 
 function specifiersOf(file: string): string[] {
