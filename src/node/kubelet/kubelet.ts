@@ -15,7 +15,7 @@ import { NodeReporter } from "./node-reporter.ts";
 import { ReferencedObjects } from "./objects.ts";
 import { describePod, type StoredPod } from "./pod-spec.ts";
 import { PodWorker } from "./pod-worker.ts";
-import { serveKubelet } from "./server/index.ts";
+import { type DebugPages, serveKubelet } from "./server/index.ts";
 import { StatusWriter } from "./status-writer.ts";
 import { removePodDirectory } from "./volumes/index.ts";
 
@@ -40,6 +40,7 @@ export interface KubeletOptions {
   readonly port?: number;
   /** The resolv.conf that pods with `dnsPolicy: Default` get; /etc/resolv.conf unless told. */
   readonly resolvConf?: string;
+  readonly debugPages?: DebugPages;
   readonly clock?: Clock;
   readonly logger: Logger;
   /** Ends the kubelet; pods go on. */
@@ -112,6 +113,7 @@ class RunningKubelet {
       token: this.#options.kubeletToken,
       runtime,
       pods: () => [...this.#workers.values()].map((worker) => worker.pod),
+      ...(this.#options.debugPages && { debugPages: this.#options.debugPages }),
       nodeName,
       logger,
       signal,

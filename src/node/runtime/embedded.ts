@@ -2,14 +2,16 @@
 // pods need no agent: they go on when it ends, and the next one finds them by the records on disk.
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
-import { PassThrough } from "node:stream";
+import { type Duplex, PassThrough } from "node:stream";
 import type { Logger } from "#base";
+import { netns } from "#linux";
 import { Containers } from "./containers.ts";
 import { RuntimeError } from "./errors.ts";
 import { execInContainer, execToEnd } from "./exec.ts";
 import { readHostLayout, readIdMaps } from "./host.ts";
 import { BUILTIN_IMAGES, describeImage, findBuiltinImage, imageId, requireBuiltinImage } from "./images.ts";
 import type { NodeFacts } from "./launch-plan.ts";
+import { connectLocalhost } from "./port-forward.ts";
 import type { ProgramFiles } from "./rootfs.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { isAlive } from "./state.ts";
@@ -163,6 +165,13 @@ class EmbeddedRuntime implements RuntimeService, ImageService {
     exit.catch(() => {});
     const stdin = request.stdin ? attachedInput(io.stdin, config.stdinOnce === true && !io.tty) : undefined;
     return { stdin, stdout, stderr, exit, resize: (size) => io.resize(size), close: end };
+  }
+
+  async portForward(podSandboxId: string, port: number): Promise<Duplex> {
+    const { netns: ns } = this.#sandboxes.namespacesOf(podSandboxId);
+    if (ns !== undefined) return connectLocalhost(ns, port);
+    using own = netns.current();
+    return await connectLocalhost(own, port);
   }
 
   async imageStatus(image: string): Promise<Image | undefined> {

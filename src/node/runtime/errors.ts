@@ -10,6 +10,7 @@ export type RuntimeErrorCode =
   | "CreateContainerError"
   | "RunContainerError"
   | "RunPodSandboxError"
+  | "PortForwardError"
   | "Timeout"
   | "NotRunning"
   | "Unsupported";

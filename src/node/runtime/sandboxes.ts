@@ -190,7 +190,16 @@ function networkRequest({ id, config }: SandboxRecord): Omit<PodNetworkRequest, 
 }
 
 function statusOf(record: SandboxRecord): PodSandboxStatus {
-  const { metadata, labels, annotations } = record.config;
+  const { metadata, labels, annotations, portMappings } = record.config;
   const state = record.ready && isAlive(record.pause) ? "ready" : "notReady";
-  return { id: record.id, metadata, state, createdAtMs: record.createdAtMs, ips: record.ips, labels, annotations };
+  return {
+    id: record.id,
+    metadata,
+    state,
+    createdAtMs: record.createdAtMs,
+    ips: record.ips,
+    labels,
+    annotations,
+    ...(portMappings && { portMappings }),
+  };
 }

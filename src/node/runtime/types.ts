@@ -1,7 +1,7 @@
 // The shape of the Container Runtime Interface (kubernetes/cri-api runtime.v1), as far as it is used here: names are CRI's in
 // camelCase, times are milliseconds since the epoch. The embedded runtime implements it in this process; a client that speaks gRPC
 // to containerd can implement it too.
-import type { Readable, Writable } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 import type { NetNs } from "#linux";
 
 export interface RuntimeVersion {
@@ -30,6 +30,8 @@ export interface RuntimeService {
   execSync(containerId: string, command: readonly string[], timeoutSeconds: number): Promise<ExecResult>;
   exec(containerId: string, request: ExecRequest): Promise<ExecSession>;
   attach(containerId: string, request: AttachRequest): Promise<ExecSession>;
+  /** A connection to localhost:`port` inside the sandbox. Rejects with a RuntimeError of code "PortForwardError". */
+  portForward(podSandboxId: string, port: number): Promise<Duplex>;
   /** Calls `listener` when a container has started or ended (GetContainerEvents). */
   onContainerEvent(listener: (event: ContainerEvent) => void): { close(): void };
   /** Stops watching; containers go on. */
@@ -102,6 +104,8 @@ export interface PodSandboxStatus {
   readonly ips: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
+  /** As they were asked for. CRI does not tell them; the next agent has to know which ports are open. */
+  readonly portMappings?: readonly PortMapping[];
 }
 
 export interface PodSandboxFilter {

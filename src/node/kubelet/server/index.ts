@@ -8,6 +8,7 @@ import type { AttachRequest, ContainerStatus, ExecSession, RuntimeService } from
 import { findContainer, type StoredPod } from "../pod-spec.ts";
 import { type LogOptions, readLog } from "./log-reader.ts";
 import { type RemoteStreams, type StreamRequest, serveSession } from "./remote.ts";
+import type { Upgrade } from "./websocket.ts";
 
 export interface KubeletServerOptions {
   readonly addresses: readonly string[];
@@ -16,9 +17,13 @@ export interface KubeletServerOptions {
   readonly nodeName: string;
   readonly runtime: RuntimeService;
   readonly pods: () => readonly StoredPod[];
+  readonly debugPages?: DebugPages;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }
+
+/** GET /debug/NAME/…: JSON from what else runs on the node. Called with the rest of the path; undefined is not found. */
+export type DebugPages = Readonly<Record<string, (path: readonly string[]) => Promise<unknown>>>;
 
 /** An answer other than success. */
 class HttpError extends FairleadError {
@@ -75,7 +80,9 @@ class KubeletServer {
       if (root === "pods") return sendJson(res, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#options.pods() });
       if (root === "metrics") return sendText(res, 200, await this.#metrics());
       if (root === "containerLogs") return await this.#logs(rest, url.searchParams, res);
-      if (root === "exec" || root === "attach") throw new HttpError(400, "unable to upgrade: missing upgrade headers in request");
+      if (root === "debug") return sendJson(res, await this.#debug(rest));
+      if (root === "exec" || root === "attach" || root === "portForward")
+        throw new HttpError(400, "unable to upgrade: missing upgrade headers in request");
       throw new HttpError(404, "404 page not found");
     } catch (err) {
       if (res.headersSent) res.destroy();
@@ -87,6 +94,12 @@ class KubeletServer {
     const given = /^Bearer (.+)$/.exec(req.headers.authorization ?? "")?.[1] ?? "";
     const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
     if (!timingSafeEqual(digest(given), digest(this.#options.token))) throw new HttpError(401, "Unauthorized");
+  }
+
+  async #debug([name = "", ...rest]: readonly string[]): Promise<object> {
+    const answer = await this.#options.debugPages?.[name]?.(rest);
+    if (typeof answer !== "object" || answer === null) throw new HttpError(404, `this node knows nothing of ${[name, ...rest].join("/")}`);
+    return answer;
   }
 
   async #metrics(): Promise<string> {
@@ -162,6 +175,8 @@ class KubeletServer {
       this.#authenticate(req);
       const url = new URL(req.url ?? "/", "http://kubelet");
       const [, root, namespace = "", podName = "", ...rest] = url.pathname.split("/").map(decodeURIComponent);
+      if (root === "portForward")
+        return await this.#portForward({ req, socket, head }, url.searchParams, this.#findPod(namespace, podName));
       if (root !== "exec" && root !== "attach") throw new HttpError(404, "404 page not found");
       const pod = this.#findPod(namespace, podName);
       // A uid may stand before the container's name.
@@ -180,6 +195,39 @@ class KubeletServer {
       refuse(socket, statusOf(err), errorMessage(err));
     }
   }
+
+  async #portForward(upgrade: Upgrade, query: URLSearchParams, { metadata: { name, uid } }: StoredPod): Promise<void> {
+    const { runtime } = this.#options;
+    const [sandbox] = await runtime.listPodSandbox({ podUid: uid, state: "ready" });
+    if (sandbox === undefined) throw new HttpError(500, `pod "${name}" is not running`);
+    const { choosePortForward, PORT_FORWARD_SUPPORTED, servePortForward } = await import("./port-forward/index.ts");
+    const { kind, protocols } = offerOf(upgrade.req);
+    const protocol = choosePortForward(kind, protocols);
+    if (protocol === undefined) throw unsupported(protocols, PORT_FORWARD_SUPPORTED[kind]);
+    const target = { pod: name, uid, connect: (port: number): Promise<Duplex> => runtime.portForward(sandbox.id, port) };
+    await servePortForward(upgrade, protocol, portsOf(query), target);
+  }
+}
+
+/** The API's name and the kubelet's, each of them several times, or one with commas. */
+function portsOf(query: URLSearchParams): number[] {
+  const texts = [...query.getAll("ports"), ...query.getAll("port")].flatMap((text) => text.split(","));
+  return texts.filter((text) => text !== "").map(Number);
+}
+
+/** What the client would speak: `kind` and, in its order, the protocols above it. */
+function offerOf(req: IncomingMessage): { kind: "websocket" | "spdy"; protocols: readonly string[] } {
+  const upgrade = (req.headers.upgrade ?? "").toLowerCase();
+  if (upgrade !== "websocket" && upgrade !== "spdy/3.1")
+    throw new HttpError(400, `unable to upgrade to "${upgrade}"; upgrade to websocket or SPDY/3.1`);
+  const kind = upgrade === "websocket" ? "websocket" : "spdy";
+  const header = kind === "websocket" ? req.headers["sec-websocket-protocol"] : req.headers["x-stream-protocol-version"];
+  return {
+    kind,
+    protocols: String(header ?? "")
+      .split(",")
+      .map((word) => word.trim()),
+  };
 }
 
 /** How a container ended is in its status; attaching to it went well all the same. */
@@ -189,25 +237,20 @@ async function attach(runtime: RuntimeService, containerId: string, request: Att
 }
 
 /** WebSocket or SPDY. Both come in only when somebody asks: most nodes never load them. */
-async function accept(upgrade: { req: IncomingMessage; socket: Duplex; head: Buffer }, request: StreamRequest): Promise<RemoteStreams> {
-  const protocol = (upgrade.req.headers.upgrade ?? "").toLowerCase();
-  if (protocol === "websocket") {
+async function accept(upgrade: Upgrade, request: StreamRequest): Promise<RemoteStreams> {
+  const { kind, protocols } = offerOf(upgrade.req);
+  if (kind === "websocket") {
     const { acceptWebSocket, WEBSOCKET_PROTOCOLS } = await import("./websocket.ts");
-    const offered = (upgrade.req.headers["sec-websocket-protocol"] ?? "").split(",").map((word) => word.trim());
-    if (!offered.some((word) => WEBSOCKET_PROTOCOLS.includes(word))) throw unsupported(offered.join(", "), WEBSOCKET_PROTOCOLS.join(", "));
+    if (!protocols.some((word) => WEBSOCKET_PROTOCOLS.includes(word))) throw unsupported(protocols, WEBSOCKET_PROTOCOLS.join(", "));
     return acceptWebSocket(upgrade, request);
   }
-  if (protocol === "spdy/3.1") {
-    const { acceptSpdy, speaksSpdy } = await import("./spdy/streams.ts");
-    const offered = String(upgrade.req.headers["x-stream-protocol-version"] ?? "");
-    if (!speaksSpdy(offered)) throw unsupported(offered, "v4.channel.k8s.io");
-    return acceptSpdy(upgrade, request);
-  }
-  throw new HttpError(400, `unable to upgrade to "${protocol}"; upgrade to websocket or SPDY/3.1`);
+  const { acceptSpdy, EXEC_PROTOCOL } = await import("./spdy/streams.ts");
+  if (!protocols.includes(EXEC_PROTOCOL)) throw unsupported(protocols, EXEC_PROTOCOL);
+  return acceptSpdy(upgrade, request);
 }
 
-function unsupported(offered: string, supported: string): HttpError {
-  return new HttpError(403, `unable to upgrade: client supports [${offered}], server supports [${supported}]`);
+function unsupported(offered: readonly string[], supported: string): HttpError {
+  return new HttpError(403, `unable to upgrade: client supports [${offered.join(", ")}], server supports [${supported}]`);
 }
 
 function statusOf(err: unknown): number {

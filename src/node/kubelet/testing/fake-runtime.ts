@@ -1,5 +1,7 @@
 // A runtime in memory for tests of the kubelet: containers start at once, and end when a test or the kubelet says so.
-import { PassThrough } from "node:stream";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { type Duplex, PassThrough } from "node:stream";
 import {
   type ContainerConfig,
   type ContainerEvent,
@@ -195,6 +197,13 @@ export class FakeRuntime implements RuntimeService, ImageService {
 
   async attach(): Promise<ExecSession> {
     throw new RuntimeError("Unsupported", "the fake runtime attaches to nothing");
+  }
+
+  /** This machine's own ports stand in for the pod's. */
+  async portForward(_podSandboxId: string, port: number): Promise<Duplex> {
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    await once(socket, "connect");
+    return socket;
   }
 
   async imageStatus(image: string): Promise<Image | undefined> {

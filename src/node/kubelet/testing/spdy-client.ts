@@ -1,5 +1,6 @@
 // The client's side of SPDY/3.1 for tests: opens streams as kubectl does.
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
 import { constants, createDeflate, createInflate, type Deflate, type Inflate } from "node:zlib";
 import { DICTIONARY } from "../server/spdy/dictionary.ts";
 import {
@@ -10,9 +11,14 @@ import {
   type Frame,
   FrameReader,
   PING,
+  RST_STREAM,
   SYN_REPLY,
   SYN_STREAM,
 } from "../server/spdy/frames.ts";
+
+const EXEC: readonly string[] = ["v4.channel.k8s.io", "v3.channel.k8s.io"];
+/** Of RST_STREAM: nobody is interested any more. */
+const CANCEL = 5;
 
 export class SpdyTestClient {
   /** By stream id: what has come, and whether it has ended. */
@@ -20,24 +26,31 @@ export class SpdyTestClient {
   readonly replies: number[] = [];
   readonly pings: number[] = [];
   readonly closed: Promise<void>;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #deflate: Deflate = createDeflate({ dictionary: DICTIONARY, flush: constants.Z_SYNC_FLUSH });
   readonly #inflate: Inflate = createInflate({ dictionary: DICTIONARY, finishFlush: constants.Z_SYNC_FLUSH });
   readonly #reader = new FrameReader();
   #next = 1;
 
-  private constructor(socket: Socket) {
+  /** Over a connection that is there already, such as a tunnel. */
+  static over(carrier: Duplex): SpdyTestClient {
+    const client = new SpdyTestClient(carrier);
+    carrier.on("data", (data: Buffer) => client.#receive(data));
+    return client;
+  }
+
+  private constructor(socket: Duplex) {
     this.#socket = socket;
     this.closed = new Promise((resolve) => socket.once("close", () => resolve()));
   }
 
   /** Asks for the upgrade; rejects with the answer when it is another one. */
-  static async open(port: number, path: string, token: string): Promise<SpdyTestClient> {
+  static async open(port: number, path: string, token: string, protocols: readonly string[] = EXEC): Promise<SpdyTestClient> {
     const socket = connect(port, "127.0.0.1");
     const client = new SpdyTestClient(socket);
     socket.write(
       `POST ${path} HTTP/1.1\r\nHost: kubelet\r\nAuthorization: Bearer ${token}\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n` +
-        "X-Stream-Protocol-Version: v4.channel.k8s.io\r\nX-Stream-Protocol-Version: v3.channel.k8s.io\r\nContent-Length: 0\r\n\r\n",
+        `${protocols.map((protocol) => `X-Stream-Protocol-Version: ${protocol}\r\n`).join("")}Content-Length: 0\r\n\r\n`,
     );
     let head = Buffer.alloc(0);
     await new Promise<void>((resolve, reject) => {
@@ -60,7 +73,8 @@ export class SpdyTestClient {
     return client;
   }
 
-  async openStream(type: string): Promise<number> {
+  /** `isLast`: nothing will be sent on it. */
+  async openStream(type: string, headers: Readonly<Record<string, string>> = {}, isLast = false): Promise<number> {
     const id = this.#next;
     this.#next += 2;
     this.received.set(id, { text: "", ended: false });
@@ -70,15 +84,27 @@ export class SpdyTestClient {
       bytes.write(text, 4);
       return bytes;
     };
-    const block = Buffer.concat([Buffer.of(0, 0, 0, 1), word("streamtype"), word(type)]);
+    const all = Object.entries({ streamtype: type, ...headers });
+    const block = Buffer.concat([Buffer.of(0, 0, 0, all.length), ...all.flatMap(([name, value]) => [word(name), word(value)])]);
     const header = Buffer.alloc(10);
     header.writeUInt32BE(id);
-    this.#socket.write(encodeControl(SYN_STREAM, 0, Buffer.concat([header, await through(this.#deflate, block)])));
+    this.#socket.write(encodeControl(SYN_STREAM, isLast ? FLAG_FIN : 0, Buffer.concat([header, await through(this.#deflate, block)])));
     return id;
   }
 
   send(id: number, text: string, isLast = false): void {
     this.#socket.write(encodeData(id, isLast ? FLAG_FIN : 0, Buffer.from(text)));
+  }
+
+  reset(id: number): void {
+    const payload = Buffer.alloc(8);
+    payload.writeUInt32BE(id);
+    payload.writeUInt32BE(CANCEL, 4);
+    this.#socket.write(encodeControl(RST_STREAM, 0, payload));
+  }
+
+  close(): void {
+    this.#socket.destroy();
   }
 
   ping(id: number): void {

@@ -146,6 +146,7 @@ export class SpdySession {
     const headers = decodeHeaders(await transform(this.#inflate, payload.subarray(10)));
     const stream = new SpdyStream(this, id, headers);
     this.#streams.set(id, stream);
+    stream.once("close", () => this.#streams.delete(id));
     const reply = Buffer.alloc(4);
     reply.writeUInt32BE(id);
     await this.send(encodeControl(SYN_REPLY, 0, Buffer.concat([reply, await transform(this.#deflate, NO_HEADERS)])));

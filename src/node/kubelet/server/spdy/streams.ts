@@ -6,22 +6,15 @@ import type { Upgrade } from "../websocket.ts";
 import { SpdySession, type SpdyStream } from "./session.ts";
 
 /** v4 tells exit codes as a Status; all clients of the last ten years speak it. */
-const PROTOCOL = "v4.channel.k8s.io";
+export const EXEC_PROTOCOL = "v4.channel.k8s.io";
 
 /** How long the client may take to open its streams (kubelet `streamCreationTimeout`). */
 const CREATION_TIMEOUT_MS = 30_000;
 
-export function speaksSpdy(protocols: string): boolean {
-  return protocols
-    .split(",")
-    .map((word) => word.trim())
-    .includes(PROTOCOL);
-}
-
 /** Answers the request and resolves when the client has opened what it wants. */
 export async function acceptSpdy({ socket, head }: Upgrade, request: StreamRequest): Promise<RemoteStreams> {
   socket.write(
-    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: ${PROTOCOL}\r\n\r\n`,
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: ${EXEC_PROTOCOL}\r\n\r\n`,
   );
   const wanted = ["error", ...(request.stdin ? ["stdin"] : []), ...(request.stdout ? ["stdout"] : [])];
   if (request.stderr && !request.tty) wanted.push("stderr");
