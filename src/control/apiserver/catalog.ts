@@ -21,7 +21,7 @@ const STRATEGIES: Readonly<Record<string, Strategy>> = {
   replicationcontrollers: core.REPLICATION_CONTROLLER_STRATEGY,
   persistentvolumes: core.VOLUME_STRATEGY,
   persistentvolumeclaims: core.CLAIM_STRATEGY,
-  "deployments.apps": workloads.GENERATION_STRATEGY,
+  "deployments.apps": workloads.DEPLOYMENT_STRATEGY,
   "replicasets.apps": workloads.REPLICA_SET_STRATEGY,
   "statefulsets.apps": workloads.STATEFUL_SET_STRATEGY,
   "daemonsets.apps": workloads.DAEMON_SET_STRATEGY,

@@ -64,6 +64,17 @@ test("what does not change is not written", async () => {
   assert.equal(patched.at("metadata.resourceVersion"), created.at("metadata.resourceVersion"));
 });
 
+test("a status write may change labels and annotations, and of Deployments annotations alone", async () => {
+  const path = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
+  const backend = { service: { name: "b", port: { number: 80 } } };
+  await server.call("POST", path, { body: { metadata: { name: "i" }, spec: { defaultBackend: backend } } });
+  const status = { loadBalancer: { ingress: [{ ip: "192.0.2.1" }] } };
+  const metadata = { labels: { a: "b" }, annotations: { c: "d" }, finalizers: ["example.test/f"] };
+  const answer = await patch(`${path}/i/status`, "merge", { metadata, status, spec: null });
+  assert.deepEqual([answer.at("metadata.labels"), answer.at("metadata.annotations")], [{ a: "b" }, { c: "d" }], answer.text);
+  assert.deepEqual([answer.at("metadata.finalizers"), answer.at("spec.defaultBackend.service.name")], [undefined, "b"]);
+});
+
 test("the generation counts changes of the spec, and each part is written for itself", async () => {
   await server.call("POST", DEPLOYMENTS, { body: { ...deployment("parts"), status: { replicas: 9 } } });
   const created = await server.call("GET", `${DEPLOYMENTS}/parts`);
@@ -79,6 +90,8 @@ test("the generation counts changes of the spec, and each part is written for it
   });
   assert.deepEqual([status.at("metadata.generation"), status.at("spec.replicas"), status.at("status.replicas")], [2, 4, 3]);
   assert.deepEqual(status.at("metadata.labels"), { a: "b" });
+  const annotated = await patch(`${DEPLOYMENTS}/parts/status`, "merge", { metadata: { annotations: { e: "f" } } });
+  assert.equal(annotated.at("metadata.annotations.e"), "f");
   const scale = await server.call("GET", `${DEPLOYMENTS}/parts/scale`);
   assert.deepEqual(
     [scale.at("kind"), scale.at("spec.replicas"), scale.at("status.replicas"), scale.at("status.selector")],

@@ -71,10 +71,10 @@ function keep<T extends object>(to: T, from: T, fields: readonly (keyof T)[]): v
 }
 
 /** Status writes leave metadata alone; some kinds let labels and annotations through. */
-export function keepMetadataForStatus(object: ApiObject, old: ApiObject, takesLabels: boolean): void {
-  const { labels, annotations } = object.metadata;
+export function keepMetadataForStatus(object: ApiObject, old: ApiObject, keepsLabels: boolean): void {
+  const { annotations } = object.metadata;
+  const { labels } = keepsLabels ? old.metadata : object.metadata;
   object.metadata = { ...old.metadata };
-  if (!takesLabels) return;
   if (labels === undefined) delete object.metadata.labels;
   else object.metadata.labels = labels;
   if (annotations === undefined) delete object.metadata.annotations;

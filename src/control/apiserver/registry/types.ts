@@ -41,8 +41,8 @@ export interface Strategy<T extends KubeObject = KubeObject> {
   readonly hasGeneration?: boolean;
   /** Creators may send a status (nodes register with theirs). */
   readonly keepsStatusOnCreate?: boolean;
-  /** Status writes may change labels and annotations too. */
-  readonly statusTakesMetadata?: boolean;
+  /** Status writes may change annotations, and labels too unless this is set. */
+  readonly statusKeepsLabels?: boolean;
   /** DELETE answers with the object instead of a Status. */
   readonly returnsDeleted?: boolean;
   /** Dependents are orphaned unless the delete says otherwise. */

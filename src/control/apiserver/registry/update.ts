@@ -139,7 +139,7 @@ function sameBesideStatus(a: ApiObject, b: ApiObject): boolean {
 function withOwnStatus(served: Served, object: ApiObject, old: ApiObject): ApiObject {
   const { status: _status, ...rest } = old;
   const wanted: ApiObject = { ...rest, metadata: object.metadata };
-  keepMetadataForStatus(wanted, old, served.strategy.statusTakesMetadata === true);
+  keepMetadataForStatus(wanted, old, served.strategy.statusKeepsLabels === true);
   if (object["status"] !== undefined) wanted["status"] = object["status"];
   return wanted;
 }

@@ -31,7 +31,6 @@ export interface ServiceRanges {
 export class ServiceStrategy implements Strategy<Service> {
   readonly createOnUpdate = true;
   readonly returnsDeleted = true;
-  readonly statusTakesMetadata = true;
   readonly #ips: readonly IpAllocator[];
   readonly #ports: PortAllocator;
 

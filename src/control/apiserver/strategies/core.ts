@@ -51,7 +51,7 @@ function setNameLabel(namespace: Namespace): void {
   if (metadata?.name !== undefined) metadata.labels = { ...metadata.labels, [NAME_LABEL]: metadata.name };
 }
 
-export const NODE_STRATEGY: Strategy<Node> = { keepsStatusOnCreate: true, statusTakesMetadata: true };
+export const NODE_STRATEGY: Strategy<Node> = { keepsStatusOnCreate: true };
 
 export const ENDPOINTS_STRATEGY: Strategy<Endpoints> = { createOnUpdate: true };
 

@@ -6,7 +6,6 @@ import type { Strategy } from "../registry/types.ts";
 
 /** After `pkg/registry/core/pod/strategy.go`. */
 export const POD_STRATEGY: Strategy<Pod> = {
-  statusTakesMetadata: true,
   returnsDeleted: true,
 
   admitCreate(pod, write) {

@@ -8,6 +8,9 @@ import type { Strategy } from "../registry/types.ts";
 /** Nothing particular but a generation. */
 export const GENERATION_STRATEGY: Strategy = { hasGeneration: true };
 
+/** `apps/deployment/strategy.go` deploymentStatusStrategy is the only one that keeps the labels from status writes. */
+export const DEPLOYMENT_STRATEGY: Strategy = { hasGeneration: true, statusKeepsLabels: true };
+
 export const LEASE_STRATEGY: Strategy = { createOnUpdate: true };
 
 export const PLAIN_STRATEGY: Strategy<KubeObject> = {};
