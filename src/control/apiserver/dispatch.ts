@@ -124,9 +124,11 @@ export class Dispatcher {
     const { path, served, req, res } = call;
     const subresource = served.subresources.find((candidate) => candidate.name === path.subresource);
     if (subresource === undefined) return sendText(res, 404, "404 page not found\n");
+    const { kubeletToken, serviceAccounts } = this.#options;
+    // OPTIONS is no verb of the API: what it means is for the target to say.
+    if (subresource.name === "proxy" && req.method === "OPTIONS") return forwardProxy(call, kubeletToken);
     const verb = verbOf(req.method ?? "", true, false);
     if (verb === undefined || !subresource.verbs.includes(verb)) throw methodNotSupported(served.resource, req.method?.toLowerCase() ?? "");
-    const { kubeletToken, serviceAccounts } = this.#options;
     switch (subresource.name) {
       case "scale":
         return handleScale(call);

@@ -1,7 +1,7 @@
 // Passing a request on: as an HTTP request whose answer is passed back, or, for upgrades, by joining the two connections byte for byte.
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect as netConnect, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { Duplex, type Readable } from "node:stream";
 import { errorMessage } from "#base";
 import { type StatusError, serviceUnavailable } from "../status.ts";
 
@@ -31,6 +31,8 @@ const NOT_FORWARDED: ReadonlySet<string> = new Set([
 export interface ForwardOptions {
   /** Sees the answer before it is passed back; may change its headers, or throw to answer something else. */
   readonly onResponse?: (response: IncomingMessage, headers: IncomingHttpHeaders) => Promise<void> | void;
+  /** What the body passes through on its way back. */
+  readonly bodyStreams?: (headers: IncomingHttpHeaders) => Promise<readonly Duplex[]>;
 }
 
 /** Resolves when the answer has been passed back. Throws ServiceUnavailable when nobody is there. */
@@ -46,11 +48,16 @@ export async function forwardRequest(
   delete headers["keep-alive"];
   delete headers["transfer-encoding"];
   await options.onResponse?.(response, headers);
+  const streams = (await options.bodyStreams?.(headers)) ?? [];
   res.writeHead(response.statusCode ?? 502, headers);
   res.flushHeaders();
   await new Promise<void>((resolve) => {
-    response.pipe(res);
-    response.once("error", () => res.destroy());
+    let body: Readable = response;
+    for (const next of [...streams, res]) {
+      body.once("error", () => res.destroy());
+      body.pipe(next);
+      if (next instanceof Duplex) body = next;
+    }
     res.once("close", () => {
       response.destroy();
       resolve();
@@ -84,7 +91,7 @@ function forwardedHeaders(headers: IncomingHttpHeaders, target: Target): Record<
   return { ...kept, ...target.headers };
 }
 
-function hostHeader({ host, port }: Target): string {
+export function hostHeader({ host, port }: Target): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 

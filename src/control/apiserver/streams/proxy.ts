@@ -1,13 +1,16 @@
 // The proxy subresource of pods, services and nodes: HTTP passed on to a port of theirs. After apimachinery `util/proxy/upgradeaware.go`
 // and `pkg/registry/core/{pod,service,node}`.
 import { randomInt } from "node:crypto";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { ENDPOINT_SLICES, PODS, SERVICES } from "#kube";
 import type { ObjectCall } from "../http/call.ts";
 import { headObject, listObjects } from "../registry/access.ts";
 import type { Registry } from "../registry/types.ts";
 import { badRequest, notFound, serviceUnavailable } from "../status.ts";
-import { forwardRequest, type Target } from "./forward.ts";
+import { forwardRequest, hostHeader, type Target } from "./forward.ts";
+import { htmlLinkStream, linkMap } from "./html-links.ts";
 import { nodeAddress } from "./kubelet.ts";
 
 /** `[https:]name[:port]`. */
@@ -103,7 +106,25 @@ export async function forwardProxy(call: ObjectCall, kubeletToken: string): Prom
     onResponse(_, headers) {
       if (headers.location !== undefined) headers.location = rewriteLocation(headers.location, target, prefix);
     },
+    bodyStreams: (headers) => (req.method === "HEAD" ? Promise.resolve([]) : linkStreams(req, headers, { target, prefix })),
   });
+}
+
+/** Pages are passed back with their links leading to the same place below our path; what they are compressed with, they stay so. */
+async function linkStreams(
+  req: IncomingMessage,
+  headers: IncomingHttpHeaders,
+  { target, prefix }: { readonly target: Target; readonly prefix: string },
+): Promise<Duplex[]> {
+  if (!/^text\/html\b/i.test(headers["content-type"] ?? "")) return [];
+  const encoding = headers["content-encoding"] ?? "identity";
+  const compressed = encoding === "gzip" || encoding === "deflate";
+  if (!compressed && encoding !== "identity") return [];
+  delete headers["content-length"];
+  const links = htmlLinkStream(linkMap(prefix, new Set([hostHeader(target), req.headers.host ?? ""])));
+  if (!compressed) return [links];
+  const zlib = await import("node:zlib");
+  return encoding === "gzip" ? [zlib.createGunzip(), links, zlib.createGzip()] : [zlib.createInflate(), links, zlib.createDeflate()];
 }
 
 /** A redirect to the target itself is a redirect to the same place below our path. */

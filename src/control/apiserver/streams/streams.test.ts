@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import { request } from "node:https";
 import { after, before, test } from "node:test";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { WebSocket, WebSocketServer } from "ws";
 import { ObjectVersion } from "../registry/version.ts";
 import { makeKeys, open, startTestServer, type TestServer } from "../testing.ts";
@@ -24,6 +25,10 @@ before(async () => {
       return;
     }
     if (req.url === "/moved") return void res.writeHead(302, { location: "/there?x=1" }).end();
+    if (req.url === "/page") {
+      const headers = { "content-type": "text/html; charset=utf-8", "content-encoding": "gzip" };
+      return void res.writeHead(200, headers).end(gzipSync('<p>é</p><a href="/next">next</a>'));
+    }
     let body = "";
     req.on("data", (chunk: Buffer) => {
       body += chunk.toString("utf8");
@@ -179,4 +184,19 @@ test("pods, services and nodes are proxied to", async () => {
   assert.deepEqual([slash.status, slash.headers.location], [301, `${POD}:web/proxy/?q=1`]);
   const moved = await server.call("GET", `${POD}:web/proxy/moved`);
   assert.deepEqual([moved.status, moved.headers.location], [302, `${POD}:web/proxy/there?x=1`]);
+});
+
+test("what OPTIONS means is for the target to say", async () => {
+  for (const path of [`${POD}:web/proxy`, `${POD}:web/proxy/x`]) {
+    const answer = await server.call("OPTIONS", path);
+    assert.deepEqual([answer.status, answer.text], [200, "OPTIONS "], path);
+  }
+});
+
+test("the links of a page lead back through the proxy, compressed or not", async () => {
+  const answer = await open(server, "GET", `${POD}:web/proxy/page`, {});
+  const chunks: Buffer[] = [];
+  for await (const chunk of answer) chunks.push(chunk);
+  assert.deepEqual([answer.headers["content-encoding"], answer.headers["content-length"]], ["gzip", undefined]);
+  assert.equal(gunzipSync(Buffer.concat(chunks)).toString(), `<p>é</p><a href="${POD}:web/proxy/next">next</a>`);
 });
