@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { COMMANDS, helpText } from "./commands.ts";
 import { FlagError, parseDuration, parseFlags } from "./flags.ts";
-import { httpGet, serveRoutes } from "./http.ts";
+import { contentTypeOf, httpGet, serveRoutes } from "./http.ts";
 import { answerUdp, netexecRoutes } from "./netexec.ts";
 import { formatPeer, hostName, splitHostPort } from "./output.ts";
+import { selfSigned } from "./self-signed.ts";
 
 test("flags are read as pflag reads them", () => {
   const defaults = { port: 80, tcp: false, http: true, host: "" };
@@ -91,6 +93,25 @@ test("netexec's endpoints", async () => {
     server.close();
     server.closeAllConnections();
   }
+});
+
+test("a text that looks like a page is one", () => {
+  for (const [text, type] of [
+    ["foo", "text/plain"],
+    ["<3", "text/plain"],
+    ["<abbr>", "text/plain"],
+    ['<a href="/x">x</a>', "text/html"],
+    [" \n<!DOCTYPE html>", "text/html"],
+  ] as const) {
+    assert.equal(contentTypeOf(text), `${type}; charset=utf-8`, text);
+  }
+});
+
+test("the certificate that nobody brought is one for localhost", async () => {
+  const { cert, key } = await selfSigned();
+  const certificate = new X509Certificate(cert);
+  assert.ok(certificate.checkPrivateKey(createPrivateKey(key)));
+  assert.equal(certificate.checkHost("localhost"), "localhost");
 });
 
 test("a refused connection is reported in Go's words", async () => {

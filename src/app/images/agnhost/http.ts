@@ -47,8 +47,16 @@ export async function readAll(stream: AsyncIterable<Buffer>, limit: number): Pro
   return Buffer.concat(chunks);
 }
 
+// The signatures of https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type, by which Go's servers tell too.
+const HTML = /^[\t\n\f\r ]*<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|!--)[ >]/i;
+
+/** What a server says of a text that nobody said anything of. */
+export function contentTypeOf(text: string): string {
+  return HTML.test(text) ? "text/html; charset=utf-8" : "text/plain; charset=utf-8";
+}
+
 export function sendText(res: ServerResponse, text: string, code = 200): void {
-  res.writeHead(code, { "content-type": "text/plain; charset=utf-8" });
+  res.writeHead(code, { "content-type": contentTypeOf(text) });
   res.end(text);
 }
 
