@@ -9,6 +9,7 @@ import type { ClusterCidrs } from "./types.ts";
 export interface DataplaneOptions {
   /** The node's network namespace; absent: the one this process is in. */
   readonly netns: NetNs | undefined;
+  /** To be read at each `replace`: they change when nodes come. */
   readonly cidrs: ClusterCidrs;
   readonly metrics: ProxyMetrics;
   readonly logger: Logger;

@@ -249,7 +249,7 @@ test("stale UDP flows go, healthy ones stay through a restart", async () => {
   await setup.client.update(ENDPOINT_SLICES, slice("dns", ["10.244.1.4@a"], DNS));
   await settle(setup, () => flows.length === 2);
   assert.deepEqual(left(), ["10.244.9.9", "10.244.9.9"]);
-  assert.equal(setup.proxy.metrics.conntrack_reconciler_deleted_entries_total, 3);
+  assert.equal(setup.proxy.metrics.conntrack_reconciler[4].deleted_entries_total, 3);
   setup.proxy.stop();
 });
 

@@ -12,17 +12,23 @@ import type { ConntrackSocket } from "#linux";
 import { compileService } from "./compile.ts";
 import type { Dataplane, FrontendUpdate } from "./dataplane.ts";
 import { Frontends } from "./frontends.ts";
+import { inspectService, type ServiceReport } from "./inspect.ts";
 import { observe, type ProxyMetrics } from "./metrics.ts";
 import { SliceIndex } from "./slices.ts";
 import { mayStrandFlows, staleFlows } from "./stale.ts";
+import { Tally } from "./tally.ts";
 import type { CompiledService, Frontend, ProxyNode } from "./types.ts";
 
-/** Who else wants to know. Called when the kernel holds what is told. */
+/** Who else wants to know. */
 export interface ProxyObserver {
-  /** Services that were compiled anew, by `namespace/name`; undefined: the Service is gone. */
-  compiled(results: ReadonlyMap<string, CompiledService | undefined>): void;
+  /** Services that were compiled anew, by `namespace/name`; undefined: the Service is gone. The kernel holds what is told. */
+  compiled?(results: ReadonlyMap<string, CompiledService | undefined>): void;
   /** Two Services want one address and port: `winner` has it. Called for each pair once, for as long as both want it. */
-  contested(winner: Frontend, loser: Frontend): void;
+  contested?(winner: Frontend, loser: Frontend): void;
+  /** Something is to be written from now on. */
+  queued?(): void;
+  /** All that was to be written is. */
+  programmed?(): void;
 }
 
 export interface ReconcilerOptions {
@@ -45,6 +51,7 @@ export class Reconciler {
   readonly #frontends: Frontends = new Frontends();
   /** What the kernel holds, by key. */
   readonly #programmed = new Map<string, Frontend>();
+  readonly #tally: Tally;
   readonly #dirty = new Set<string>();
   /** Compiled, and not yet told to observers. */
   readonly #compiled = new Map<string, CompiledService | undefined>();
@@ -61,6 +68,7 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#o = options;
     this.#node = options.node;
+    this.#tally = new Tally(options.metrics);
     options.services.subscribe((change) => this.#onService(change));
     options.slices.subscribe((change) => this.#onSlice(change));
   }
@@ -68,6 +76,7 @@ export class Reconciler {
   /** Resolves when the kernel holds what the informers hold. Call it once both are complete. */
   start(): Promise<void> {
     this.#started = true;
+    this.#tellQueued();
     this.#schedule();
     return this.idle();
   }
@@ -90,6 +99,25 @@ export class Reconciler {
     this.#node = node;
     this.#touchAll();
     this.#schedule();
+  }
+
+  /** What this node does for a Service (`namespace/name`) and why; undefined: there is no such Service. */
+  async inspect(key: string): Promise<ServiceReport | undefined> {
+    const { services, dataplane, conntrack } = this.#o;
+    const service = services.get(key);
+    if (service === undefined) return undefined;
+    const slices = [...this.#slices.of(key)];
+    const node = this.#node;
+    return inspectService({
+      node,
+      mode: dataplane.mode,
+      service,
+      slices,
+      compiled: compileService({ service, slices, node }),
+      holderOf: (id) => this.#frontends.get(id),
+      affinities: service.spec?.sessionAffinity === "ClientIP" ? await dataplane.affinities() : [],
+      entries: FAMILIES.flatMap((family) => conntrack?.list(family) ?? []),
+    });
   }
 
   stop(): void {
@@ -119,6 +147,8 @@ export class Reconciler {
   #touch(service: string): void {
     this.#o.metrics.sync_proxy_rules_last_queued_timestamp_seconds = Date.now() / 1000;
     this.#dirty.add(service);
+    // What comes before the start waits for others, not for us.
+    if (this.#started) this.#tellQueued();
     this.#schedule();
   }
 
@@ -143,14 +173,14 @@ export class Reconciler {
     const begin = performance.now();
     // What arrives from here on waits for the next run, and counts for it.
     const changes = [metrics.sync_proxy_rules_service_changes_pending, metrics.sync_proxy_rules_endpoint_changes_pending] as const;
-    const triggers = this.#slices.takeTriggerTimes();
+    const triggers = this.#slices.takeTriggers();
     this.#running = true;
     try {
       if (isFull) await this.#full();
       else await this.#partial();
       this.#attempt = 0;
     } catch (err) {
-      this.#slices.returnTriggerTimes(triggers);
+      this.#slices.returnTriggers(triggers);
       this.#failed(err);
       return;
     } finally {
@@ -159,13 +189,16 @@ export class Reconciler {
     const seconds = (performance.now() - begin) / 1000;
     observe(metrics.sync_proxy_rules_duration_seconds, seconds);
     observe(isFull ? metrics.sync_full_proxy_rules_duration_seconds : metrics.sync_partial_proxy_rules_duration_seconds, seconds);
-    for (const at of triggers) observe(metrics.network_programming_duration_seconds, (Date.now() - at) / 1000);
+    for (const { at, family } of triggers) observe(metrics.network_programming_duration_seconds[family], (Date.now() - at) / 1000);
     metrics.sync_proxy_rules_service_changes_pending -= changes[0];
     metrics.sync_proxy_rules_endpoint_changes_pending -= changes[1];
     metrics.sync_proxy_rules_last_timestamp_seconds = Date.now() / 1000;
-    metrics.frontends = this.#frontends.size;
     this.#tellCompiled();
-    if (this.#dirty.size > 0 || this.#needsFull) this.#schedule();
+    for (const observer of this.#o.observers) observer.programmed?.();
+    if (this.#dirty.size > 0 || this.#needsFull) {
+      this.#tellQueued();
+      this.#schedule();
+    }
     this.#release();
   }
 
@@ -173,6 +206,7 @@ export class Reconciler {
   #failed(err: unknown): void {
     this.#o.metrics.sync_failures_total++;
     this.#needsFull = true;
+    this.#tellQueued();
     if (this.#stopped) return;
     const delayMs = backoffMs(RETRY, this.#attempt++);
     this.#o.logger.error("cannot write the service rules, trying again", { error: errorMessage(err), delayMs });
@@ -203,7 +237,7 @@ export class Reconciler {
     for (const { winner, loser } of this.#frontends.newConflicts(touched)) {
       const fields = { frontend: winner.key, winner: winner.service, loser: loser.service };
       logger.warn("two Services want the same address and port; the older one has it", fields);
-      for (const observer of observers) observer.contested(winner, loser);
+      for (const observer of observers) observer.contested?.(winner, loser);
     }
     return touched;
   }
@@ -212,7 +246,11 @@ export class Reconciler {
     if (this.#compiled.size === 0) return;
     const results = new Map(this.#compiled);
     this.#compiled.clear();
-    for (const observer of this.#o.observers) observer.compiled(results);
+    for (const observer of this.#o.observers) observer.compiled?.(results);
+  }
+
+  #tellQueued(): void {
+    for (const observer of this.#o.observers) observer.queued?.();
   }
 
   async #partial(): Promise<void> {
@@ -226,9 +264,13 @@ export class Reconciler {
     }
     if (updates.length === 0) return;
     await this.#o.dataplane.update(updates);
-    for (const { key, next } of updates) {
+    for (const { key, old, next } of updates) {
+      if (old !== undefined) this.#tally.remove(old);
       if (next === undefined) this.#programmed.delete(key);
-      else this.#programmed.set(key, next);
+      else {
+        this.#programmed.set(key, next);
+        this.#tally.add(next);
+      }
     }
     this.#cleanFlows(flows);
   }
@@ -241,7 +283,11 @@ export class Reconciler {
     this.#needsFull = false;
     const { changes, adopted } = await dataplane.replace(frontends);
     this.#programmed.clear();
-    for (const frontend of frontends) this.#programmed.set(frontend.key, frontend);
+    this.#tally.clear();
+    for (const frontend of frontends) {
+      this.#programmed.set(frontend.key, frontend);
+      this.#tally.add(frontend);
+    }
     this.#cleanFlows(new Set(FAMILIES));
     logger.info("service rules are complete", { mode: dataplane.mode, frontends: frontends.length, changes, adopted });
   }
@@ -251,8 +297,11 @@ export class Reconciler {
     if (conntrack === undefined) return;
     try {
       for (const family of families) {
+        const begin = performance.now();
         const stale = staleFlows(conntrack.list(family), (key) => this.#frontends.get(key));
-        metrics.conntrack_reconciler_deleted_entries_total += conntrack.delMany(stale);
+        const counted = metrics.conntrack_reconciler[family];
+        counted.deleted_entries_total += conntrack.delMany(stale);
+        observe(counted.sync_duration_seconds, (performance.now() - begin) / 1000);
       }
     } catch (err) {
       logger.warn("cannot remove stale UDP flows", { error: errorMessage(err) });

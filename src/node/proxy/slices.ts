@@ -1,13 +1,20 @@
 // EndpointSlices by the Service they belong to.
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import type { Change } from "#client";
+import type { Family } from "#ip";
 
 const SERVICE_NAME = "kubernetes.io/service-name";
 const TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time";
 
+/** When a change was asked for, in milliseconds since 1970. */
+export interface Trigger {
+  readonly family: Family;
+  readonly at: number;
+}
+
 export class SliceIndex {
   readonly #byService = new Map<string, Map<string, EndpointSlice>>();
-  #triggerTimes: number[] = [];
+  #triggers: Trigger[] = [];
 
   /** Takes a change in and returns the Services it concerns. Times of changes before the start are of no interest (`ignoreTime`). */
   apply(change: Change<EndpointSlice>, ignoreTime = false): ReadonlySet<string> {
@@ -33,16 +40,16 @@ export class SliceIndex {
     return this.#byService.get(service)?.values() ?? [];
   }
 
-  /** When the changes since the last call were asked for, in milliseconds since 1970. */
-  takeTriggerTimes(): readonly number[] {
-    const times = this.#triggerTimes;
-    this.#triggerTimes = [];
-    return times;
+  /** When the changes since the last call were asked for. */
+  takeTriggers(): readonly Trigger[] {
+    const triggers = this.#triggers;
+    this.#triggers = [];
+    return triggers;
   }
 
   /** They are to be taken again: what was asked for has not happened yet. */
-  returnTriggerTimes(times: readonly number[]): void {
-    this.#triggerTimes.unshift(...times);
+  returnTriggers(triggers: readonly Trigger[]): void {
+    this.#triggers.unshift(...triggers);
   }
 
   #remove(service: string, key: string): void {
@@ -54,8 +61,8 @@ export class SliceIndex {
   #noteTime(slice: EndpointSlice, old: EndpointSlice | undefined): void {
     const text = slice.metadata?.annotations?.[TRIGGER_TIME];
     if (text === undefined || text === old?.metadata?.annotations?.[TRIGGER_TIME]) return;
-    const time = Date.parse(text);
-    if (!Number.isNaN(time)) this.#triggerTimes.push(time);
+    const at = Date.parse(text);
+    if (!Number.isNaN(at)) this.#triggers.push({ at, family: slice.addressType === "IPv6" ? 6 : 4 });
   }
 }
 

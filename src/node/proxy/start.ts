@@ -1,20 +1,25 @@
 import type { Node, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { errorMessage, InputError, type Logger } from "#base";
-import { type Client, createInformer, dropManagedFields, type Informer } from "#client";
-import type { Prefix } from "#ip";
+import { errorMessage, InputError, type Logger, systemClock } from "#base";
+import { type Client, createInformer, dropManagedFields, type EventRecorder, type Informer } from "#client";
+import type { AddrPort, Family, Prefix } from "#ip";
 import { ENDPOINT_SLICES, SERVICES } from "#kube";
 import { type ConntrackSocket, type NetNs, openConntrack } from "#linux";
 import type { Dataplane, ProxyMode } from "./dataplane.ts";
+import { ProxyHealth } from "./health.ts";
+import { HealthPorts } from "./health-ports.ts";
+import type { ServiceReport } from "./inspect.ts";
 import { createMetrics, type ProxyMetrics } from "./metrics.ts";
 import { DATAPLANES, type DataplaneOptions } from "./modes.ts";
+import { watchNode } from "./node-watch.ts";
 import { type ProxyObserver, Reconciler } from "./reconcile.ts";
-import type { ProxyNode } from "./types.ts";
+import { StatusServers } from "./status-servers.ts";
+import type { ClusterCidrs, ProxyNode } from "./types.ts";
 
 interface ProxyInformers {
   readonly services: Informer<Service>;
   readonly slices: Informer<EndpointSlice>;
-  /** For the node's zone; without it `node.zone` stays as it is. */
+  /** For the node's zone and whether it is about to go; without it `node` stays as it is. */
   readonly nodes?: Informer<Node>;
 }
 
@@ -23,11 +28,19 @@ export interface ProxyOptions {
   /** The node's network namespace; absent: the one this process is in. */
   readonly netns?: NetNs;
   readonly node: ProxyNode;
+  /** Whether the addresses of the Node object are to be used as soon as it has any; default: those of `node` stay. */
+  readonly followNodeAddresses?: boolean;
   /** Of the whole cluster: pods of these addresses are not translated among themselves. */
   readonly podCidrs: readonly Prefix[];
   readonly serviceCidrs: readonly Prefix[];
   readonly logger: Logger;
   readonly signal?: AbortSignal;
+  /** Where /healthz and /livez are served; default: nowhere. */
+  readonly healthz?: readonly AddrPort[];
+  /** Where /metrics and /proxyMode are served; default: nowhere. */
+  readonly metricsAt?: readonly AddrPort[];
+  /** For what Services should be told of. */
+  readonly events?: EventRecorder;
   /** Informers that the program has already; absent: ones of our own. */
   readonly informers?: ProxyInformers;
   /** Who else wants to know what is compiled and programmed. */
@@ -47,25 +60,40 @@ export interface ServiceProxy {
   idle(): Promise<void>;
   /** Reads the kernel's table and puts right what differs. */
   resync(): Promise<void>;
+  /** The cluster has other blocks of addresses now. Resolves when the kernel knows. */
+  setCidrs(cidrs: ClusterCidrs): Promise<void>;
+  /** What this node does for a Service (`namespace/name`) and why; undefined: there is no such Service. */
+  inspect(service: string): Promise<ServiceReport | undefined>;
   /** Stops watching. The rules stay: connections go on, and the next proxy takes over. */
   stop(): void;
 }
 
 export function startProxy(options: ProxyOptions): ServiceProxy {
-  const { client, netns, node, podCidrs, serviceCidrs, signal } = options;
+  const { netns, signal } = options;
   const logger = options.logger.child({ room: "proxy" });
-  const own = { logger, ...(signal && { signal }) };
-  const informers: ProxyInformers = options.informers ?? {
-    services: createInformer(client, SERVICES, { ...own, transform: dropManagedFields }),
-    slices: createInformer(client, ENDPOINT_SLICES, { ...own, transform: dropManagedFields }),
-  };
+  const informers = options.informers ?? ownInformers(options, logger);
   const conntrack = netns && (options.openConntrack ?? openConntrack)(netns);
   const metrics = createMetrics();
-  const dataplane = (options.openDataplane ?? openDataplane(options.mode))({ netns, cidrs: { podCidrs, serviceCidrs }, metrics, logger });
-  const reconciler = new Reconciler({ ...informers, dataplane, metrics, conntrack, node, observers: options.observers ?? [], logger });
-  if (informers.nodes !== undefined) watchZone(informers.nodes, node, (next) => reconciler.setNode(next));
+  const cidrs = { podCidrs: options.podCidrs, serviceCidrs: options.serviceCidrs };
+  const dataplane = (options.openDataplane ?? openDataplane(options.mode))({ netns, cidrs, metrics, logger });
+  const status = openStatus(options, { services: informers.services, mode: dataplane.mode, metrics, logger });
+  const observers = [...status.observers, ...(options.observers ?? [])];
+  const reconciler = new Reconciler({ ...informers, dataplane, metrics, conntrack, node: options.node, observers, logger });
+  if (informers.nodes !== undefined) {
+    watchNode({
+      nodes: informers.nodes,
+      node: options.node,
+      followAddresses: options.followNodeAddresses ?? false,
+      onChange(next) {
+        status.setNode(next);
+        reconciler.setNode(next);
+      },
+      onObject: (object) => status.health.setNode(object),
+    });
+  }
   const stop = (): void => {
     reconciler.stop();
+    status.stop();
     if (options.informers === undefined) for (const informer of [informers.services, informers.slices]) informer.stop();
     dataplane.close();
     conntrack?.close();
@@ -75,28 +103,71 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
     await reconciler.start();
     if (netns !== undefined) beLiberal(netns, logger);
   });
-  return { synced, metrics, idle: () => reconciler.idle(), resync: () => reconciler.resync(), stop };
+  return {
+    synced,
+    metrics,
+    idle: () => reconciler.idle(),
+    resync: () => reconciler.resync(),
+    inspect: (service) => reconciler.inspect(service),
+    setCidrs(next) {
+      Object.assign(cidrs, next);
+      return reconciler.resync();
+    },
+    stop,
+  };
+}
+
+interface Status {
+  readonly health: ProxyHealth;
+  readonly observers: readonly ProxyObserver[];
+  setNode(node: ProxyNode): void;
+  stop(): void;
+}
+
+/** Everything that answers somebody about this proxy. */
+function openStatus(
+  options: ProxyOptions,
+  { services, mode, metrics, logger }: Pick<ProxyInformers, "services"> & { mode: ProxyMode; metrics: ProxyMetrics; logger: Logger },
+): Status {
+  const { netns } = options;
+  let families = familiesOf(options.node);
+  const health = new ProxyHealth(systemClock);
+  const isProxyHealthy = (): boolean => health.isHealthy();
+  const ports = new HealthPorts({ netns, addresses: options.node.addresses, isProxyHealthy, services, events: options.events, logger });
+  const { healthz = [], metricsAt = [] } = options;
+  const servers = new StatusServers({ netns, healthz, metricsAt, health, metrics, context: () => ({ mode, families }), logger });
+  return {
+    health,
+    observers: [health, ports],
+    setNode(node) {
+      families = familiesOf(node);
+      ports.setAddresses(node.addresses);
+    },
+    stop() {
+      ports.stop();
+      servers.stop();
+    },
+  };
+}
+
+function ownInformers({ client, signal }: ProxyOptions, logger: Logger): ProxyInformers {
+  const own = { logger, ...(signal && { signal }) };
+  return {
+    services: createInformer(client, SERVICES, { ...own, transform: dropManagedFields }),
+    slices: createInformer(client, ENDPOINT_SLICES, { ...own, transform: dropManagedFields }),
+  };
+}
+
+/** Of a node whose addresses are not known yet: both. */
+function familiesOf({ addresses }: ProxyNode): readonly Family[] {
+  const families = ([4, 6] as const).filter((family) => addresses.some((addr) => addr.family === family));
+  return families.length === 0 ? [4, 6] : families;
 }
 
 function openDataplane(mode: ProxyMode = "nftables"): (options: DataplaneOptions) => Dataplane {
   const open = DATAPLANES[mode];
   if (open === undefined) throw new InputError("mode", `"${mode}" is not one of ${Object.keys(DATAPLANES).join(", ")}`);
   return open;
-}
-
-const ZONE = "topology.kubernetes.io/zone";
-
-/** Calls `onChange` whenever the node's label says another zone. Losing the Node keeps the last one. */
-function watchZone(nodes: Informer<Node>, node: ProxyNode, onChange: (node: ProxyNode) => void): void {
-  const { zone: given, ...rest } = node;
-  let known = given;
-  nodes.subscribe((change) => {
-    if (change.type !== "set" || change.key !== node.name) return;
-    const zone = change.object.metadata.labels?.[ZONE];
-    if (zone === known) return;
-    known = zone;
-    onChange({ ...rest, ...(zone !== undefined && { zone }) });
-  });
 }
 
 /**
