@@ -3,6 +3,7 @@ import type { ControllerContext } from "./context.ts";
 import { startDeployments } from "./deployment/reconcile.ts";
 import { startEndpoints } from "./endpoints/reconcile.ts";
 import { startEndpointSlices } from "./endpointslice/reconcile.ts";
+import { startEndpointSliceMirroring } from "./endpointslicemirroring/reconcile.ts";
 import { startGarbageCollector } from "./garbage/reconcile.ts";
 import { startNamespaces } from "./namespace/reconcile.ts";
 import type { Pool } from "./node-ipam/compute.ts";
@@ -30,6 +31,7 @@ export async function startControllers(context: ControllerContext, options: Cont
     startReplicaSets(context),
     startEndpointSlices(context),
     startEndpoints(context),
+    startEndpointSliceMirroring(context),
     startServiceAccounts(context, options.rootCa),
     startNodeLifecycle(context),
     startTaintEviction(context),

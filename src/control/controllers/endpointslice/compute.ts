@@ -1,15 +1,11 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Pod, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { SERVICES, type Stored } from "#kube";
 import { ownerReference } from "../owners.ts";
 import { type AddressType, hasEndpoint, isHeadless, makeEndpoint, podAddress, resolvePorts } from "./endpoint.ts";
-import { groupByPorts, type Packed, packSlices } from "./pack.ts";
+import { groupByPorts } from "./pack.ts";
+import { HEADLESS, MANAGED_BY, planFamily, SERVICE_NAME, type SlicePlan, TRIGGER_TIME } from "./plan.ts";
 
-export const SERVICE_NAME = "kubernetes.io/service-name";
-const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
-const HEADLESS = "service.kubernetes.io/headless";
-const TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time";
 const OUR_NAME = "endpointslice-controller.k8s.io";
 
 const RESERVED: ReadonlySet<string> = new Set([SERVICE_NAME, MANAGED_BY, HEADLESS]);
@@ -33,12 +29,6 @@ export interface SliceInput {
   readonly zoneOf: (nodeName: string) => string | undefined;
   /** When the change came about that leads to what is written now, as a MicroTime. */
   readonly triggerTime?: string | undefined;
-}
-
-export interface SlicePlan {
-  readonly create: readonly EndpointSlice[];
-  readonly update: readonly Stored<EndpointSlice>[];
-  readonly remove: readonly Stored<EndpointSlice>[];
 }
 
 export function computeSlices(input: SliceInput): SlicePlan {
@@ -72,19 +62,15 @@ function computeFamily(input: SliceInput, type: AddressType): SlicePlan {
     return [{ ports: resolvePorts(service, pod), endpoint: makeEndpoint({ service, pod, address, zone }) }];
   });
   const existing = input.existing.filter((slice) => slice.addressType === type);
-  const byName = new Map(existing.map((slice) => [slice.metadata.name, slice]));
-  const packs = existing.map(({ metadata, ports = [], endpoints }) => ({ id: metadata.name, ports, endpoints: endpoints ?? [] }));
-  const plan = packSlices(groupByPorts(entries), packs);
-  const labels = labelsOf(service);
-  const update: Stored<EndpointSlice>[] = [];
-  const remove: Stored<EndpointSlice>[] = [];
-  for (const [name, slice] of byName) {
-    const packed = plan.update.get(name);
-    if (plan.remove.includes(name)) remove.push(slice);
-    else if (packed !== undefined) update.push(updated(input, slice, packed, labels));
-    else if (!isDeepStrictEqual(labels, { ...slice.metadata.labels })) update.push({ ...slice, metadata: { ...slice.metadata, labels } });
-  }
-  return { create: plan.create.map((packed) => created(input, type, packed, labels)), update, remove };
+  const { name, namespace } = service.metadata;
+  const owner = {
+    name,
+    namespace,
+    reference: ownerReference(SERVICES, service),
+    labels: labelsOf(service),
+    annotations: input.triggerTime === undefined ? {} : { [TRIGGER_TIME]: input.triggerTime },
+  };
+  return planFamily(owner, type, groupByPorts(entries), existing);
 }
 
 function labelsOf(service: Stored<Service>): Record<string, string> {
@@ -95,32 +81,4 @@ function labelsOf(service: Stored<Service>): Record<string, string> {
     [MANAGED_BY]: OUR_NAME,
     ...(isHeadless(service) ? { [HEADLESS]: "" } : {}),
   };
-}
-
-function annotationsOf(input: SliceInput, current: Readonly<Record<string, string>> = {}): Record<string, string> {
-  return input.triggerTime === undefined ? { ...current } : { ...current, [TRIGGER_TIME]: input.triggerTime };
-}
-
-function created(input: SliceInput, type: AddressType, packed: Packed, labels: Record<string, string>): EndpointSlice {
-  const { service } = input;
-  const { name, namespace } = service.metadata;
-  return {
-    apiVersion: "discovery.k8s.io/v1",
-    kind: "EndpointSlice",
-    metadata: {
-      generateName: `${name}-`,
-      ...(namespace === undefined ? {} : { namespace }),
-      labels,
-      annotations: annotationsOf(input),
-      ownerReferences: [ownerReference(SERVICES, service)],
-    },
-    addressType: type,
-    ports: [...packed.ports],
-    endpoints: [...packed.endpoints],
-  };
-}
-
-function updated(input: SliceInput, slice: Stored<EndpointSlice>, packed: Packed, labels: Record<string, string>): Stored<EndpointSlice> {
-  const metadata = { ...slice.metadata, labels, annotations: annotationsOf(input, slice.metadata.annotations) };
-  return { ...slice, metadata, ports: [...packed.ports], endpoints: [...packed.endpoints] };
 }

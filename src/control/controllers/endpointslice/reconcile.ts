@@ -1,12 +1,13 @@
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { formatMicroTime, type WorkQueue } from "#base";
-import { type Change, isNotFound } from "#client";
-import { ENDPOINT_SLICES, formatKey, keyOf, type Stored } from "#kube";
+import type { Change } from "#client";
+import { formatKey, keyOf, type Stored } from "#kube";
 import { type ControllerContext, startQueue, whenSynced } from "../context.ts";
 import { OwnWrites } from "../own-writes.ts";
 import { isControlledBy } from "../owners.ts";
 import { affectedServices, selectedPods } from "../selecting-services.ts";
-import { computeSlices, isManaged, isOurs, SERVICE_NAME, type SlicePlan } from "./compute.ts";
+import { computeSlices, isManaged, isOurs } from "./compute.ts";
+import { removeSlice, SERVICE_NAME, writePlan } from "./plan.ts";
 
 const ZONE = "topology.kubernetes.io/zone";
 
@@ -77,37 +78,17 @@ class EndpointSliceController {
       triggerTime: changedMs === undefined ? undefined : formatMicroTime(changedMs),
     });
     try {
-      await this.#apply(key, plan);
+      const writer = { client: this.#context.client, ownWrites: this.#ownWrites, key };
+      await writePlan(writer, plan);
       // Of an earlier Service of this name; the garbage collector would find them a little later.
-      await Promise.all(ours.filter((slice) => !isControlledBy(slice, service)).map((slice) => this.#remove(key, slice)));
+      await Promise.all(ours.filter((slice) => !isControlledBy(slice, service)).map((slice) => removeSlice(writer, slice)));
     } catch (err) {
       if (changedMs !== undefined) this.#changedMs.set(key, changedMs);
       throw err;
     }
   }
-
-  /** What comes before what goes, so that no endpoint is missing in between. */
-  async #apply(key: string, plan: SlicePlan): Promise<void> {
-    const { client } = this.#context;
-    const wrote = (slice: Stored<EndpointSlice>): void => this.#ownWrites.wrote(key, slice.metadata.resourceVersion);
-    await Promise.all([
-      ...plan.create.map(async (slice) => wrote(await client.create(ENDPOINT_SLICES, slice))),
-      ...plan.update.map(async (slice) => wrote(await client.update(ENDPOINT_SLICES, slice))),
-    ]);
-    await Promise.all(plan.remove.map((slice) => this.#remove(key, slice)));
-  }
-
-  async #remove(key: string, slice: Stored<EndpointSlice>): Promise<void> {
-    const { name, namespace, uid } = slice.metadata;
-    try {
-      await this.#context.client.delete(ENDPOINT_SLICES, { name, namespace }, { uid });
-      this.#ownWrites.deleted(key, { name, namespace }, uid);
-    } catch (err) {
-      if (!isNotFound(err)) throw err;
-    }
-  }
 }
 
-function isDeleting(slice: Stored<EndpointSlice>): boolean {
+export function isDeleting(slice: Stored<EndpointSlice>): boolean {
   return slice.metadata.deletionTimestamp !== undefined;
 }
