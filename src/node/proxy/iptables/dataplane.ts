@@ -1,0 +1,130 @@
+// Services through iptables-restore. The only file of this mode that acts.
+import { errorMessage, type Logger } from "#base";
+import type { Family } from "#ip";
+import type { NetNs } from "#linux";
+import type { Affinity, Dataplane, FrontendUpdate, Replaced } from "../dataplane.ts";
+import type { ClusterCidrs, Frontend } from "../types.ts";
+import { readLists } from "./affinity.ts";
+import { type Changes, formatRestore } from "./restore.ts";
+import { TABLES, type TableName } from "./rules.ts";
+import { Ruleset } from "./ruleset.ts";
+import { diffTable, parseSaved, removal, type SavedTable, sizeOf, type TableChange } from "./saved.ts";
+import type { Iptables } from "./tool.ts";
+
+export interface IptablesOptions {
+  readonly iptables: Iptables;
+  readonly netns: NetNs | undefined;
+  /** Read at each `replace`. */
+  readonly cidrs: ClusterCidrs;
+  readonly logger: Logger;
+}
+
+const FAMILIES: readonly Family[] = [4, 6];
+
+export class IptablesDataplane implements Dataplane {
+  readonly mode = "iptables";
+  readonly #o: IptablesOptions;
+  readonly #rulesets = new Map<Family, Ruleset>();
+
+  constructor(options: IptablesOptions) {
+    this.#o = options;
+  }
+
+  async replace(frontends: readonly Frontend[]): Promise<Replaced> {
+    const done = await eachFamily((family) =>
+      this.#replace(
+        family,
+        frontends.filter((frontend) => frontend.family === family),
+      ),
+    );
+    return { changes: done.reduce((sum, { changes }) => sum + changes, 0), adopted: done.some(({ adopted }) => adopted) };
+  }
+
+  async update(updates: readonly FrontendUpdate[]): Promise<void> {
+    await eachFamily(async (family) => {
+      const own = updates.filter(({ old, next }) => (next ?? old)?.family === family);
+      const texts = own.length > 0 ? this.#rulesets.get(family)?.update(own) : undefined;
+      if (texts === undefined) return;
+      await this.#write(
+        family,
+        perTable((table) => ({ chains: texts[table], addLeads: [], removeLeads: [] })),
+      );
+    });
+  }
+
+  async affinities(): Promise<readonly Affinity[]> {
+    const owners = new Map([...this.#rulesets.values()].flatMap((ruleset) => [...ruleset.affinityLists()]));
+    const lists = readLists(this.#o.netns, (name) => owners.has(name));
+    return [...lists].flatMap(([name, clients]) => {
+      const owner = owners.get(name);
+      return owner === undefined ? [] : clients.map((client) => ({ client, ...owner }));
+    });
+  }
+
+  async remove(): Promise<void> {
+    await eachFamily(async (family) => {
+      const saved = await this.#saved(family).catch((err: unknown) => this.#unreadable(family, err));
+      if (saved !== undefined)
+        await this.#write(
+          family,
+          perTable((table) => removal(saved[table])),
+        );
+    });
+    this.#rulesets.clear();
+  }
+
+  close(): void {
+    this.#rulesets.clear();
+  }
+
+  async #replace(family: Family, frontends: readonly Frontend[]): Promise<Replaced> {
+    const { cidrs } = this.#o;
+    const saved = this.#isWanted(family, frontends)
+      ? await this.#saved(family)
+      : await this.#saved(family).catch((err: unknown) => this.#unreadable(family, err));
+    if (saved === undefined) return { changes: 0, adopted: false };
+    const ruleset = new Ruleset(family, cidrs, frontends);
+    const all = ruleset.all();
+    const changes = perTable((table) => diffTable(table, saved[table], all[table]));
+    await this.#write(family, changes);
+    this.#rulesets.set(family, ruleset);
+    return {
+      changes: TABLES.reduce((sum, table) => sum + sizeOf(changes[table]), 0),
+      adopted: TABLES.some((table) => saved[table].chains.size > 0),
+    };
+  }
+
+  /** A machine without IPv6 has no ip6tables, and no cluster that would need it. */
+  #isWanted(family: Family, frontends: readonly Frontend[]): boolean {
+    const { podCidrs, serviceCidrs } = this.#o.cidrs;
+    return frontends.length > 0 || [...podCidrs, ...serviceCidrs].some(({ addr }) => addr.family === family);
+  }
+
+  #unreadable(family: Family, err: unknown): undefined {
+    this.#o.logger.debug("iptables has nothing of ours for a family that is not used", { family, error: errorMessage(err) });
+  }
+
+  async #saved(family: Family): Promise<Record<TableName, SavedTable>> {
+    const { iptables } = this.#o;
+    const [filter, nat] = [await iptables.save(family, "filter"), await iptables.save(family, "nat")];
+    return { filter: parseSaved(filter), nat: parseSaved(nat) };
+  }
+
+  async #write(family: Family, changes: Changes): Promise<void> {
+    const text = formatRestore(changes);
+    if (text !== "") await this.#o.iptables.restore(family, text);
+  }
+}
+
+function perTable(of: (table: TableName) => TableChange): Changes {
+  return { filter: of("filter"), nat: of("nat") };
+}
+
+/** What one family cannot have, the other still gets. */
+async function eachFamily<T>(run: (family: Family) => Promise<T>): Promise<T[]> {
+  const results = await Promise.allSettled(FAMILIES.map(run));
+  return results.map((result) => {
+    if (result.status === "rejected") throw result.reason;
+    return result.value;
+  });
+}

@@ -1,0 +1,84 @@
+// The chains that do not depend on Services, and the rules of the kernel's own chains that lead into ours.
+import { type Family, type Prefix, parsePrefix } from "#ip";
+import { TCP } from "#nft";
+import type { ClusterCidrs } from "../types.ts";
+import { FRAME } from "./names.ts";
+import { type Chains, formatRule, type Rule, type TableName } from "./rules.ts";
+
+const MULTICAST: Readonly<Record<Family, Prefix>> = { 4: parsePrefix("224.0.0.0/4"), 6: parsePrefix("ff00::/8") };
+
+/** A jump from a chain of the kernel's. */
+export interface Entry {
+  readonly chain: string;
+  readonly rule: string;
+}
+
+const COMMENT = "Fairlead services";
+
+function entry(chain: string, to: string, rule: Partial<Rule> = {}): Entry {
+  return { chain, rule: formatRule({ ...rule, comment: COMMENT, target: { kind: "jump", chain: to } }) };
+}
+
+/**
+ * Filtering is for new connections alone: established ones outlive their endpoints. `nat` sees only those anyway. Not in PREROUTING,
+ * where nothing can be refused before Linux 5.9.
+ */
+export const ENTRIES: Readonly<Record<TableName, readonly Entry[]>> = {
+  filter: ["INPUT", "FORWARD", "OUTPUT"].map((chain) => entry(chain, FRAME.filter, { isNew: true })),
+  nat: [entry("PREROUTING", FRAME.services), entry("OUTPUT", FRAME.services), entry("POSTROUTING", FRAME.postrouting)],
+};
+
+/** FRAME.services and FRAME.filter, which lead to frontends, are not among them; `filterTail` is what the latter ends with. */
+export function frameChains(family: Family, cidrs: ClusterCidrs): Readonly<Record<TableName, Chains>> {
+  const pods = cidrs.podCidrs.filter(({ addr }) => addr.family === family);
+  return { filter: new Map([[FRAME.refuse, refuseRules(family)]]), nat: natChains(family, pods) };
+}
+
+/** Addresses for ClusterIPs that are none. Dropped, not refused: one may come up within the second in which clients try again. */
+export function filterTail(family: Family, { serviceCidrs }: ClusterCidrs): Rule[] {
+  return serviceCidrs
+    .filter(({ addr }) => addr.family === family)
+    .map((dst) => ({ dst, comment: "no such ClusterIP", target: { kind: "drop" } }));
+}
+
+function refuseRules(family: Family): Rule[] {
+  return [
+    { protocol: TCP, target: { kind: "reject", with: "tcp-reset" } },
+    { target: { kind: "reject", with: family === 4 ? "icmp-port-unreachable" : "icmp6-port-unreachable" } },
+  ];
+}
+
+function natChains(family: Family, pods: readonly Prefix[]): Map<string, readonly Rule[]> {
+  const toMasquerade: Rule["target"] = { kind: "mark", bit: "masquerade", on: true };
+  const inside: Rule["target"] = { kind: "mark", bit: "inside", on: true };
+  const leave: Rule["target"] = { kind: "return" };
+  return new Map<string, readonly Rule[]>([
+    [FRAME.fromOutside, [...pods.map((src): Rule => ({ src, target: leave })), { target: toMasquerade }]],
+    [
+      FRAME.inside,
+      [
+        // Somebody else's, if it is set: nobody has looked at this connection yet.
+        { target: { kind: "mark", bit: "inside", on: false } },
+        { fromNode: true, target: inside },
+        ...pods.map((src): Rule => ({ src, target: inside })),
+      ],
+    ],
+    [
+      FRAME.postrouting,
+      [
+        { marked: "inside", target: { kind: "mark", bit: "inside", on: false } },
+        { marked: "masquerade", target: { kind: "jump", chain: FRAME.masquerade } },
+        ...pods.map((src): Rule => ({ src, target: { kind: "jump", chain: FRAME.leaving } })),
+      ],
+    ],
+    [FRAME.masquerade, [{ target: { kind: "mark", bit: "masquerade", on: false } }, { target: { kind: "masquerade" } }]],
+    [
+      FRAME.leaving,
+      [
+        ...pods.map((dst): Rule => ({ dst, target: leave })),
+        { dst: MULTICAST[family], target: leave },
+        { comment: "pods leave the cluster", target: { kind: "masquerade" } },
+      ],
+    ],
+  ]);
+}
