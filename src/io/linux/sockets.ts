@@ -1,4 +1,4 @@
-// TCP and UDP sockets in another network namespace, for Node's own servers and clients: a socket belongs to the namespace in which
+// TCP, SCTP and UDP sockets in another network namespace, for Node's own servers and clients: a socket belongs to the namespace in which
 // it was made, whoever uses it later.
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
@@ -9,6 +9,7 @@ import {
   AF_INET,
   AF_INET6,
   IPPROTO_IPV6,
+  IPPROTO_SCTP,
   IPV6_V6ONLY,
   SO_REUSEADDR,
   SOCK_CLOEXEC,
@@ -18,8 +19,27 @@ import {
   SOL_SOCKET,
 } from "./uapi/socket.ts";
 
-function openSocket(ns: NetNs, addr: Addr, type: number): number {
-  return ns.run(() => socket(addr.family === 4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+export interface StreamOptions {
+  /**
+   * "tcp" unless told. SCTP in the one-to-one style (RFC 6458 section 4) is a TCP socket to Node, with one difference: there is no half-open
+   * state (RFC 9260 section 9.2), and the side that ends first is not told of the other's end (Linux, sctp_cmd_new_state). So say
+   * `destroySoon()`, which closes when all is sent, instead of `end()`.
+   */
+  readonly protocol?: "tcp" | "sctp";
+}
+
+interface SocketType {
+  readonly type: number;
+  readonly protocol: number;
+}
+
+/** 0 is the type's usual protocol: TCP, UDP. */
+function streamType({ protocol }: StreamOptions): SocketType {
+  return { type: SOCK_STREAM, protocol: protocol === "sctp" ? IPPROTO_SCTP : 0 };
+}
+
+function openSocket(ns: NetNs, addr: Addr, { type, protocol }: SocketType): number {
+  return ns.run(() => socket(addr.family === 4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
 }
 
 /** struct sockaddr_in or sockaddr_in6. */
@@ -31,10 +51,10 @@ function sockaddr({ addr, port }: AddrPort): Uint8Array {
   return bytes;
 }
 
-function boundSocket(ns: NetNs, at: AddrPort, type: number): number {
+function boundSocket(ns: NetNs, at: AddrPort, type: SocketType): number {
   const fd = openSocket(ns, at.addr, type);
   try {
-    if (type === SOCK_STREAM) setsockoptInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (type.type === SOCK_STREAM) setsockoptInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     // "::" is IPv6 only, so that 0.0.0.0 and :: can be served side by side.
     if (at.addr.family === 6) setsockoptInt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     bind(fd, sockaddr(at), `bind ${formatAddrPort(at.addr, at.port)} in network namespace ${ns.path}`);
@@ -45,22 +65,22 @@ function boundSocket(ns: NetNs, at: AddrPort, type: number): number {
   }
 }
 
-/** A listening TCP socket, for `server.listen({ fd })`. Port 0 lets the kernel choose. */
-export function listenFd(ns: NetNs, addr: Addr, port: number): number {
-  const fd = boundSocket(ns, { addr, port }, SOCK_STREAM);
+/** A listening TCP or SCTP socket, for `server.listen({ fd })`. Port 0 lets the kernel choose. */
+export function listenFd(ns: NetNs, addr: Addr, port: number, options: StreamOptions = {}): number {
+  const fd = boundSocket(ns, { addr, port }, streamType(options));
   listen(fd, 511, `listen on ${formatAddrPort(addr, port)}`);
   return fd;
 }
 
 /** A bound UDP socket, for `dgramSocket.bind({ fd })`, which emits "listening" before it returns. */
 export function udpFd(ns: NetNs, addr: Addr, port: number): number {
-  return boundSocket(ns, { addr, port }, SOCK_DGRAM);
+  return boundSocket(ns, { addr, port }, { type: SOCK_DGRAM, protocol: 0 });
 }
 
-/** A TCP connection from inside `ns`, as `net.connect` gives it: it emits "connect" or "error" later. */
-export function connectSocket(ns: NetNs, to: AddrPort, { allowHalfOpen = false }: { allowHalfOpen?: boolean } = {}): Socket {
-  const fd = openSocket(ns, to.addr, SOCK_STREAM);
+/** A connection from inside `ns`, as `net.connect` gives it: it emits "connect" or "error" later. */
+export function connectSocket(ns: NetNs, to: AddrPort, options: StreamOptions & { readonly allowHalfOpen?: boolean } = {}): Socket {
+  const fd = openSocket(ns, to.addr, streamType(options));
   // Without manualStart (an option of Node's own) the socket would read before it is connected, and fail with ENOTCONN.
-  const options = { fd, manualStart: true, allowHalfOpen };
-  return new Socket(options).connect({ host: formatAddr(to.addr), port: to.port });
+  const socketOptions = { fd, manualStart: true, allowHalfOpen: options.allowHalfOpen ?? false };
+  return new Socket(socketOptions).connect({ host: formatAddr(to.addr), port: to.port });
 }

@@ -23,4 +23,5 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 
 export const IPPROTO_IPV6 = 41;
+export const IPPROTO_SCTP = 132;
 export const IPV6_V6ONLY = 26;
