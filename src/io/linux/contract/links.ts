@@ -80,7 +80,9 @@ export function linkChangeContract(network: Network): void {
   worldTest(network, "links are renamed and moved; a moved one is down and has lost its addresses", ({ route, other, otherRoute }) => {
     addVeth(route, "10.0.0.1/24");
     route.routes.set({ dst: prefix("10.1.0.0/24"), nextHops: [{ via: addr("10.0.0.2") }] });
-    refused(() => route.links.change("v0", { name: "v1" }), "EEXIST");
+    // A link that is down: before Linux 6.2 others were not renamed at all (EBUSY).
+    route.links.add({ name: "br0", type: { kind: "bridge" } });
+    refused(() => route.links.change("br0", { name: "v1" }), "EEXIST");
     route.links.change("v0", { netns: other, name: "eth0" });
     assert.equal(route.links.get("v0"), undefined);
     assert.deepEqual(route.addrs.list(), []);
@@ -90,8 +92,7 @@ export function linkChangeContract(network: Network): void {
     assert.equal(otherRoute.links.get("eth0")?.peerIndex, route.links.get("v1")?.index);
     otherRoute.links.change("eth0", { name: "eth1" });
     assert.equal(otherRoute.links.get("eth0"), undefined);
-    route.links.add({ name: "br0", type: { kind: "bridge" } });
-    refused(() => route.links.change("br0", { netns: other }), "EINVAL", /netns is immutable/);
+    refused(() => route.links.change("br0", { netns: other }), "EINVAL");
   });
 
   worldTest(network, "values that a link cannot have", ({ route }) => {

@@ -179,6 +179,13 @@ function addTunLink(ctx: RouteContext, link: NewLink, mode: "tun" | "tap"): void
 function changeLink(ctx: RouteContext, name: string, change: LinkChange): void {
   const op = `change link "${name}"`;
   if (change.name !== undefined) checkName(change.name, op);
+  const { addrGenModeNone, ...rest } = change;
+  if (change.up === true && addrGenModeNone !== undefined) {
+    // In one request the link is up, and has its link-local address, before it has the mode (do_setlink, seen on Linux 6.1).
+    changeLink(ctx, name, { addrGenModeNone });
+    changeLink(ctx, name, rest);
+    return;
+  }
   const w = new MessageWriter();
   beginLinkUpDown(w, 0, { index: ctx.indexOf(name, op), up: change.up });
   if (change.name !== undefined) w.string(IFLA_IFNAME, change.name);
