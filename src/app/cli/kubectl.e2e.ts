@@ -84,6 +84,23 @@ suite("kubectl with pods", { skip }, () => {
         );
       });
 
+      test("debug: a container beside those of a pod, one with input, and a pod of a node", async () => {
+        const pod = (await ok("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")).trim();
+        const look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; exit 3";
+        await ok("debug", pod, "--image=toolbox", "--target=agnhost", "--container=look", "--", "sh", "-c", look);
+        const ended = "jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}";
+        await ok("wait", `pod/${pod}`, `--for=${ended}=3`, "--timeout=30s");
+        assert.match(await ok("logs", pod, "-c", "look"), /\/agnhost netexec --http-port=8080/);
+        const typed = ["-n", namespace, "debug", "-i", pod, "--image=toolbox", "--container=talk", "--", "sh", "-c", "read x; echo got $x"];
+        assert.match(await withInput(kubectl, cluster, typed, "a line\n"), /got a line\n/);
+        assert.equal(await ok("get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].restartCount}"), "0");
+        await ok("debug", "node/node-1", "--image=toolbox", "--", "sh", "-c", "ls -d /host/etc; cat /proc/sys/kernel/hostname");
+        const debuggers = "jsonpath={.items[?(@.spec.hostPID==true)].metadata.name}";
+        const debuggerPod = (await ok("get", "pods", "-o", debuggers)).trim();
+        await ok("wait", `pod/${debuggerPod}`, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s");
+        assert.equal(await ok("logs", debuggerPod), "/host/etc\nnode-1\n");
+      });
+
       test("scale, rollout restart, history and undo", async () => {
         await ok("scale", "deployment/web", "--replicas=3");
         await ok("rollout", "status", "deployment/web", "--timeout=60s");

@@ -66,6 +66,7 @@ export interface ContainerRequest {
   readonly pod: StoredPod;
   readonly container: Container;
   readonly attempt: number;
+  readonly pidTargetId?: string | undefined;
   readonly env: Readonly<Record<string, string>>;
   /** The place of a volume, or of a part of it, on the node. */
   readonly hostPath: (mount: VolumeMount, subPath: string | undefined) => string;
@@ -90,6 +91,7 @@ export function containerConfig(request: ContainerRequest): ContainerConfig {
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
+    ...(request.pidTargetId !== undefined && { pidTargetId: request.pidTargetId }),
     securityContext: securityContext(container, pod),
     labels: { ...podLabels(pod), [CONTAINER_NAME_LABEL]: container.name },
     annotations: {},

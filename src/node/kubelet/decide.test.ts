@@ -1,46 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { PodSpec } from "kubernetes-types/core/v1";
-import type { ContainerStatus } from "#runtime";
+import type { PodSpec, PodStatus } from "kubernetes-types/core/v1";
 import { CrashBackoff } from "./crash-backoff.ts";
 import { type Decision, decide, formatSeconds, type Health, type Observed } from "./decide.ts";
-import type { StoredPod } from "./pod-spec.ts";
-
-const NOW = Date.UTC(2026, 0, 1);
-
-function pod(spec: Partial<PodSpec> = {}): StoredPod {
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name: "p", namespace: "default", uid: "u", resourceVersion: "1", creationTimestamp: "" },
-    spec: { containers: [{ name: "a" }, { name: "b" }], ...spec },
-  };
-}
-
-/** `a:running`, `a/2:exited=1` (attempt 2, exit code 1, ended 5 s ago). */
-function observed(texts: readonly string[], sandbox: "ready" | "notReady" | "none" = "ready"): Observed {
-  const instances = new Map<string, ContainerStatus[]>();
-  for (const text of texts) {
-    const [, name = "", attempt = "0", state = "", exitCode] = /^([^/:]+)(?:\/(\d+))?:(\w+)(?:=(\d+))?$/.exec(text) ?? [];
-    const status: ContainerStatus = {
-      id: `${name}-${attempt}`,
-      podSandboxId: "s",
-      metadata: { name, attempt: Number(attempt) },
-      state: state as ContainerStatus["state"],
-      createdAtMs: NOW - 10_000,
-      image: "i",
-      imageId: "i",
-      labels: {},
-      annotations: {},
-      logPath: "",
-      ...(state === "exited" && { exitCode: Number(exitCode), finishedAtMs: NOW - 5000 }),
-    };
-    instances.set(name, [status, ...(instances.get(name) ?? [])]);
-  }
-  const metadata = { name: "p", uid: "u", namespace: "default", attempt: 0 };
-  const status = { id: "s", metadata, createdAtMs: 0, ips: [], labels: {}, annotations: {} };
-  return { sandbox: sandbox === "none" ? undefined : { ...status, state: sandbox }, instances };
-}
+import { NOW, observed, pod } from "./testing/observed.ts";
 
 interface Want {
   readonly newSandbox?: boolean;
@@ -63,6 +26,7 @@ function summary(decision: Decision): Required<Want> {
 interface Row {
   readonly name: string;
   readonly spec?: Partial<PodSpec>;
+  readonly status?: PodStatus;
   readonly observed: Observed;
   readonly health?: Readonly<Record<string, Health>>;
   /** Containers that have been started again before. */
@@ -70,6 +34,8 @@ interface Row {
   readonly want: Want;
 }
 
+const TWO = { containers: [{ name: "a" }, { name: "b" }] };
+const EPHEMERAL = { ephemeralContainers: [{ name: "e" }] };
 const INIT = { initContainers: [{ name: "i1" }, { name: "i2" }] };
 const SIDECAR = { initContainers: [{ name: "side", restartPolicy: "Always" }, { name: "i2" }] } as Partial<PodSpec>;
 
@@ -155,6 +121,32 @@ const ROWS: readonly Row[] = [
     health: { "b-0": { started: true, failed: { reason: "Unhealthy", message: "no" } } },
     want: { end: ["b"] },
   },
+  { name: "an ephemeral container is started", spec: EPHEMERAL, observed: observed(["a:running", "b:running"]), want: { start: ["e"] } },
+  {
+    name: "an ephemeral container does not wait for init containers",
+    spec: { ...INIT, ...EPHEMERAL },
+    observed: observed(["i1:running"]),
+    want: { start: ["e"] },
+  },
+  {
+    name: "an ephemeral container is not started again",
+    spec: EPHEMERAL,
+    observed: observed(["a:running", "b:running", "e:exited=1"]),
+    want: {},
+  },
+  {
+    name: "an ephemeral container is not started again in a new sandbox",
+    spec: EPHEMERAL,
+    status: { ephemeralContainerStatuses: [{ name: "e", state: { running: {} }, ready: false, restartCount: 0, image: "", imageID: "" }] },
+    observed: observed(["a:running", "b:running"]),
+    want: {},
+  },
+  {
+    name: "an ephemeral container needs a sandbox, and keeps no pod from ending",
+    spec: { ...EPHEMERAL, restartPolicy: "Never" },
+    observed: observed(["a:exited=0", "b:exited=0", "e:running"]),
+    want: { finished: true },
+  },
 ];
 
 describe("what to do next", () => {
@@ -163,7 +155,7 @@ describe("what to do next", () => {
       const backoff = new CrashBackoff();
       for (const name of row.crashed ?? []) backoff.next(name, NOW - 6000);
       const healthOf = (id: string): Health => row.health?.[id] ?? { started: true };
-      const decision = decide({ pod: pod(row.spec), observed: row.observed, healthOf, backoff, nowMs: NOW });
+      const decision = decide({ pod: pod({ ...TWO, ...row.spec }, row.status), observed: row.observed, healthOf, backoff, nowMs: NOW });
       assert.deepEqual(summary(decision), { newSandbox: false, start: [], end: [], waiting: [], finished: false, ...row.want });
     });
   }
@@ -173,7 +165,7 @@ test("what is held back says for how long, and when to look again", () => {
   const backoff = new CrashBackoff();
   backoff.next("a", NOW - 6000);
   const decision = decide({
-    pod: pod(),
+    pod: pod(TWO),
     observed: observed(["a/1:exited=1", "b:running"]),
     healthOf: () => ({ started: true }),
     backoff,

@@ -3,7 +3,16 @@
 import type { Container } from "kubernetes-types/core/v1";
 import type { ContainerStatus, PodSandboxStatus } from "#runtime";
 import type { CrashBackoff } from "./crash-backoff.ts";
-import { containersOf, describePod, initContainersOf, isSidecar, restartPolicyOf, type StoredPod } from "./pod-spec.ts";
+import {
+  containersOf,
+  describePod,
+  ephemeralContainersOf,
+  hasRun,
+  initContainersOf,
+  isSidecar,
+  restartPolicyOf,
+  type StoredPod,
+} from "./pod-spec.ts";
 
 /** What the runtime has of a pod. */
 export interface Observed {
@@ -57,6 +66,7 @@ export function decide(input: DecideInput): Decision {
   const finished = isFinished(input);
   if (finished) return { ...draft, newSandbox: false, finished };
   const next = usable ? input : { ...input, observed: withoutInstances(observed) };
+  if (usable) decideEphemeral(input, draft);
   if (decideInit(next, draft) === "done") for (const container of containersOf(pod)) decideOne(next, container, draft);
   const { retryAtMs, ...rest } = draft;
   return { ...rest, newSandbox: !usable, finished, ...(Number.isFinite(retryAtMs) && { retryAtMs }) };
@@ -119,16 +129,29 @@ function decideInit(input: DecideInput, draft: Draft): "done" | "waiting" {
   return "done";
 }
 
+/** Once and never again, whatever the others do; in a new sandbox those that have run are gone. */
+function decideEphemeral({ pod, observed }: DecideInput, draft: Draft): void {
+  const began = new Set((pod.status?.ephemeralContainerStatuses ?? []).filter(hasRun).map(({ name }) => name));
+  for (const container of ephemeralContainersOf(pod)) {
+    const latest = latestOf(container, observed);
+    if (latest === undefined ? !began.has(container.name) : isUnbegun(latest)) draft.start.push(container);
+  }
+}
+
+function isUnbegun({ state }: ContainerStatus): boolean {
+  return state === "created" || state === "unknown";
+}
+
 function decideInitStep(input: DecideInput, container: Container, draft: Draft): void {
   const latest = latestOf(container, input.observed);
-  if (latest === undefined || latest.state === "created" || latest.state === "unknown") draft.start.push(container);
+  if (latest === undefined || isUnbegun(latest)) draft.start.push(container);
   // A failed one of a pod that is never restarted was the pod's end.
   else if (latest.state === "exited") startOrWait(input, container, latest, draft);
 }
 
 function decideOne(input: DecideInput, container: Container, draft: Draft): void {
   const latest = latestOf(container, input.observed);
-  if (latest === undefined || latest.state === "created" || latest.state === "unknown") {
+  if (latest === undefined || isUnbegun(latest)) {
     draft.start.push(container);
     return;
   }

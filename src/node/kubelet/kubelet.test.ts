@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import type { Pod } from "kubernetes-types/core/v1";
-import { CONFIG_MAPS, LEASES, NODES, PODS, type Stored } from "#kube";
+import type { Event, Pod } from "kubernetes-types/core/v1";
+import { CONFIG_MAPS, CORE_EVENTS, LEASES, NODES, PODS, type Stored } from "#kube";
 import { RuntimeError } from "#runtime";
 import { isReady, KEY, podOf, until, useKubelet, waitingReason } from "./testing/fixture.ts";
 
@@ -198,6 +198,46 @@ describe("a pod", () => {
     assert.ok(kubelet.client.writes.includes("create serviceaccounts/token default/sa"));
   });
 });
+
+describe("an ephemeral container", () => {
+  const add = async (container: object): Promise<void> => {
+    const body = { spec: { ephemeralContainers: [{ image: "toolbox", ...container }] } };
+    await kubelet.client.patch(PODS, KEY, { type: "strategic", body });
+  };
+
+  test("is started beside the others, sees the processes of its target, and is ended with the pod", async () => {
+    await kubelet.start().ready;
+    await kubelet.client.create(PODS, podOf());
+    await kubelet.podWhere("ready", isReady);
+    await add({ name: "debug", targetContainerName: "c" });
+    const state = (pod: Stored<Pod>) => pod.status?.ephemeralContainerStatuses?.[0]?.state;
+    const pod = await kubelet.podWhere("running", (p) => state(p)?.running !== undefined);
+    assert.ok(isReady(pod));
+    assert.equal(kubelet.runtime.find("debug")?.config.pidTargetId, kubelet.runtime.find("c")?.status.id);
+    await until("event", async () => (await kubelet.client.list(CORE_EVENTS)).items.some(isStartOfDebug));
+    await kubelet.client.delete(PODS, KEY);
+    await until("gone", () => kubelet.isGone());
+    assert.ok(kubelet.runtime.calls.some((call) => call.startsWith("stop debug/0")));
+  });
+
+  test("that has ended is not started again, also by a new agent", async () => {
+    await kubelet.start().ready;
+    await kubelet.client.create(PODS, podOf());
+    await kubelet.podWhere("ready", isReady);
+    await add({ name: "debug" });
+    await until("start", () => kubelet.runtime.calls.includes("start debug/0"));
+    kubelet.runtime.exit("debug", 3);
+    await kubelet.podWhere("ended", (p) => p.status?.ephemeralContainerStatuses?.[0]?.state?.terminated?.exitCode === 3);
+    kubelet.kill();
+    await kubelet.start().ready;
+    kubelet.runtime.exit("c", 1);
+    await until("restart", () => kubelet.runtime.calls.includes("start c/1"));
+    assert.equal(kubelet.runtime.calls.filter((call) => call.startsWith("start debug")).length, 1);
+  });
+});
+
+const isStartOfDebug = ({ reason, involvedObject }: Event): boolean =>
+  reason === "Started" && involvedObject.fieldPath === "spec.ephemeralContainers{debug}";
 
 describe("probes", () => {
   test("a pod is ready once its readiness probe succeeds, and is asked often at first", async () => {

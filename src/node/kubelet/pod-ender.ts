@@ -4,7 +4,7 @@ import { errorMessage } from "#base";
 import type { ContainerStatus } from "#runtime";
 import { runHook } from "./lifecycle.ts";
 import type { NodeContext } from "./node-context.ts";
-import { describePod, isInit, type StoredPod } from "./pod-spec.ts";
+import { describePod, fieldPathOf, type StoredPod } from "./pod-spec.ts";
 
 /** After a hook that took all the time a container still gets this long to end by itself (kubelet `minimumGracePeriodInSeconds`). */
 const MIN_GRACE_MS = 2000;
@@ -34,9 +34,7 @@ export class PodEnder {
     if (ending !== undefined && ending.deadlineMs <= deadlineMs) return;
     this.#endings.set(status.id, { deadlineMs });
     if (ending === undefined) {
-      const list = isInit(pod, container.name) ? "initContainers" : "containers";
-      const fieldPath = `spec.${list}{${container.name}}`;
-      this.#node.events.event(pod, { type: "Normal", reason: "Killing", message, fieldPath });
+      this.#node.events.event(pod, { type: "Normal", reason: "Killing", message, fieldPath: fieldPathOf(pod, container.name) });
     }
     // Shortened: the hook has had its time.
     void this.#end(pod, container, status.id, ending === undefined).catch((err: unknown) => {

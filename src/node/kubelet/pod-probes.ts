@@ -2,7 +2,7 @@
 import { errorMessage } from "#base";
 import type { Health, Observed } from "./decide.ts";
 import type { NodeContext } from "./node-context.ts";
-import { findContainer, isInit, isSidecar, type StoredPod } from "./pod-spec.ts";
+import { containerStatusesOf, fieldPathOf, findContainer, isInit, isSidecar, type StoredPod } from "./pod-spec.ts";
 import { check } from "./probes/check.ts";
 import { type ProbeKind, Prober } from "./probes/prober.ts";
 
@@ -53,8 +53,7 @@ export class PodProbes {
     const isProbed = !isInit(pod, declared.name) || isSidecar(declared);
     const container = isProbed ? declared : { name: declared.name };
     const { runtime, clock, events, logger } = this.#node;
-    const before = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
-    const wasReady = before.some((known) => known.ready && known.containerID?.endsWith(status.id) === true);
+    const wasReady = containerStatusesOf(pod).some((known) => known.ready && known.containerID?.endsWith(status.id) === true);
     const target = { container, containerId: status.id, podIp, runtime };
     const prober = new Prober({
       container,
@@ -63,7 +62,7 @@ export class PodProbes {
       check: (probe, timeoutSeconds) => check(probe, target, timeoutSeconds),
       onChange: () => this.#node.requeue(pod.metadata.uid),
       onUnhealthy: (kind, message) => {
-        const fieldPath = `spec.${isInit(pod, container.name) ? "initContainers" : "containers"}{${container.name}}`;
+        const fieldPath = fieldPathOf(pod, container.name);
         try {
           events.event(pod, { type: "Warning", reason: "Unhealthy", message: `${TITLES[kind]} probe failed: ${message}`, fieldPath });
         } catch (err) {

@@ -1,5 +1,5 @@
 // What follows from a pod's spec alone. Pure.
-import type { Container, Pod } from "kubernetes-types/core/v1";
+import type { Container, ContainerStatus, EphemeralContainer, Pod } from "kubernetes-types/core/v1";
 import type { Stored } from "#kube";
 
 export type StoredPod = Stored<Pod>;
@@ -19,8 +19,35 @@ export function containersOf(pod: Pod): readonly Container[] {
   return pod.spec?.containers ?? [];
 }
 
+/** Those that are added to a pod that runs, for looking into it (KEP-277). They are started once, and nobody waits for them. */
+export function ephemeralContainersOf(pod: Pod): readonly EphemeralContainer[] {
+  return pod.spec?.ephemeralContainers ?? [];
+}
+
+export function allContainersOf(pod: Pod): readonly Container[] {
+  return [...containersOf(pod), ...initContainersOf(pod), ...ephemeralContainersOf(pod)];
+}
+
 export function findContainer(pod: Pod, name: string): Container | undefined {
-  return [...containersOf(pod), ...initContainersOf(pod)].find((container) => container.name === name);
+  return allContainersOf(pod).find((container) => container.name === name);
+}
+
+/** What is known of the containers of all kinds. */
+export function containerStatusesOf(pod: Pod): readonly ContainerStatus[] {
+  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {};
+  return [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses];
+}
+
+/** Whether any instance of the container has run, by what was reported of it. */
+export function hasRun({ state, lastState }: ContainerStatus): boolean {
+  return (state?.running ?? state?.terminated ?? lastState?.terminated) !== undefined;
+}
+
+/** Where events say that the container is declared: `spec.containers{web}`. */
+export function fieldPathOf(pod: Pod, name: string): string {
+  const kinds = { initContainers: initContainersOf(pod), ephemeralContainers: ephemeralContainersOf(pod) };
+  const found = Object.entries(kinds).find(([, list]) => list.some((container) => container.name === name));
+  return `spec.${found?.[0] ?? "containers"}{${name}}`;
 }
 
 /** An init container that goes on beside the others (KEP-753). */
@@ -34,6 +61,11 @@ export function isInit(pod: Pod, name: string): boolean {
 
 export function usesHostNetwork(pod: Pod): boolean {
   return pod.spec?.hostNetwork ?? false;
+}
+
+/** All containers of the pod, or of the node, see each other's processes. */
+export function sharesProcesses(pod: Pod): boolean {
+  return pod.spec?.shareProcessNamespace === true || pod.spec?.hostPID === true;
 }
 
 const DEFAULT_GRACE_SECONDS = 30;

@@ -12,7 +12,7 @@ import { hostNetworkHostsFile, hostsFile } from "./hosts-file.ts";
 import { runHook } from "./lifecycle.ts";
 import type { NodeContext } from "./node-context.ts";
 import type { PodFiles } from "./pod-files.ts";
-import { describePod, hostnameOf, isInit, type StoredPod, usesHostNetwork } from "./pod-spec.ts";
+import { describePod, fieldPathOf, hostnameOf, type StoredPod, usesHostNetwork } from "./pod-spec.ts";
 import { serviceEnv } from "./service-env.ts";
 import type { Waiting } from "./status.ts";
 import type { PodVolumes } from "./volumes/index.ts";
@@ -149,6 +149,7 @@ export class PodStarter {
       pod,
       container,
       attempt,
+      pidTargetId: place.pidTargetId,
       env,
       hostPath: (mount, subPath) => this.#volumes.hostPath(pod, mount, subPath),
       hostsFile: this.#files.hostsFile,
@@ -198,13 +199,14 @@ export class PodStarter {
   }
 
   #event(pod: StoredPod, container: Container, event: { type: "Normal" | "Warning"; reason: string; message: string }): void {
-    const list = isInit(pod, container.name) ? "initContainers" : "containers";
-    this.#node.events.event(pod, { ...event, fieldPath: `spec.${list}{${container.name}}` });
+    this.#node.events.event(pod, { ...event, fieldPath: fieldPathOf(pod, container.name) });
   }
 }
 
 export interface StartPlace {
   readonly sandboxId: string;
+  /** The container whose processes this one sees, for one that asks for it. */
+  readonly pidTargetId?: string | undefined;
   readonly attempt: number;
   readonly podIps: readonly string[];
 }

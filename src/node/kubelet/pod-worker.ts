@@ -12,18 +12,21 @@ import { PodEnder } from "./pod-ender.ts";
 import { PodFiles } from "./pod-files.ts";
 import { PodProbes } from "./pod-probes.ts";
 import {
-  containersOf,
+  containerStatusesOf,
   describePod,
+  ephemeralContainersOf,
+  fieldPathOf,
   findContainer,
   gracePeriodOf,
-  initContainersOf,
+  hasRun,
   isInit,
   isSidecar,
   type StoredPod,
+  sharesProcesses,
   usesHostNetwork,
 } from "./pod-spec.ts";
 import { PodStarter } from "./pod-starter.ts";
-import { hasRun, podStatus, type Waiting } from "./status.ts";
+import { podStatus, type Waiting } from "./status.ts";
 import { PodVolumes } from "./volumes/index.ts";
 import { TokenStore } from "./volumes/tokens.ts";
 
@@ -59,8 +62,11 @@ export class PodWorker {
     this.#starter = new PodStarter(node, this.#files, this.#volumes, this.#stop.signal);
     this.#ender = new PodEnder(node, this.#stop.signal);
     this.#probes = new PodProbes(node, this.#stop.signal);
-    const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
-    this.#attempts = new Map(statuses.filter(hasRun).map((s) => [s.name, s.restartCount]));
+    this.#attempts = new Map(
+      containerStatusesOf(pod)
+        .filter(hasRun)
+        .map((s) => [s.name, s.restartCount]),
+    );
   }
 
   get pod(): StoredPod {
@@ -171,7 +177,7 @@ export class PodWorker {
   #announceBackOff(before: ReadonlyMap<string, Waiting>): void {
     for (const [name, { reason }] of this.#waiting) {
       if (before.get(name)?.reason === reason) continue;
-      const fieldPath = `spec.${isInit(this.#pod, name) ? "initContainers" : "containers"}{${name}}`;
+      const fieldPath = fieldPathOf(this.#pod, name);
       const crashed = `Back-off restarting failed container ${name} in pod ${describePod(this.#pod)}`;
       const pulling = `Back-off pulling image "${findContainer(this.#pod, name)?.image ?? ""}"`;
       const { events } = this.#node;
@@ -282,7 +288,16 @@ export class PodWorker {
       this.#files.forgetInstance(instance);
     }
     const attempt = (this.#attempts.get(container.name) ?? -1) + 1;
-    return this.#starter.start(this.#pod, container, { sandboxId: observed.sandbox?.id ?? "", attempt, podIps });
+    const pidTargetId = this.#pidTarget(container, observed);
+    return this.#starter.start(this.#pod, container, { sandboxId: observed.sandbox?.id ?? "", attempt, podIps, pidTargetId });
+  }
+
+  /** `targetContainerName` of an ephemeral container; where the pod shares its processes it sees them all anyway. */
+  #pidTarget({ name }: Container, observed: Observed): string | undefined {
+    const target = ephemeralContainersOf(this.#pod).find((container) => container.name === name)?.targetContainerName ?? "";
+    if (target === "" || sharesProcesses(this.#pod)) return undefined;
+    // The runtime says what is wrong with one that does not run.
+    return observed.instances.get(target)?.[0]?.id ?? target;
   }
 
   /** All has ended for good: the network is given back, logs and states stay until the pod is deleted. */
@@ -380,10 +395,6 @@ export class PodWorker {
   #terminationMessage(observed: Observed, id: string): string | undefined {
     const status = [...observed.instances.values()].flat().find((candidate) => candidate.id === id);
     if (status === undefined) return undefined;
-    const all = [...containersOf(this.#pod), ...initContainersOf(this.#pod)];
-    return this.#files.terminationMessage(
-      status,
-      all.find(({ name }) => name === status.metadata.name),
-    );
+    return this.#files.terminationMessage(status, findContainer(this.#pod, status.metadata.name));
   }
 }

@@ -1,44 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { PodSpec, PodStatus } from "kubernetes-types/core/v1";
-import type { ContainerStatus } from "#runtime";
-import type { Observed } from "./decide.ts";
-import type { StoredPod } from "./pod-spec.ts";
 import { podStatus, type StatusInput } from "./status.ts";
+import { NOW, observed, pod } from "./testing/observed.ts";
 
-const NOW = Date.UTC(2026, 0, 1);
 const TIME = "2026-01-01T00:00:00Z";
 const BEFORE = "2025-12-31T23:59:50Z";
-
-function pod(spec: Partial<PodSpec> = {}, status?: PodStatus): StoredPod {
-  const metadata = { name: "p", namespace: "default", uid: "u", resourceVersion: "1", creationTimestamp: "" };
-  return { apiVersion: "v1", kind: "Pod", metadata, spec: { containers: [{ name: "a" }], ...spec }, ...(status && { status }) };
-}
-
-/** `a:running`, `a/1:exited=3`. */
-function observed(texts: readonly string[]): Observed {
-  const instances = new Map<string, ContainerStatus[]>();
-  for (const text of texts) {
-    const [, name = "", attempt = "0", state = "", exitCode] = /^([^/:]+)(?:\/(\d+))?:(\w+)(?:=(\d+))?$/.exec(text) ?? [];
-    const status: ContainerStatus = {
-      id: `${name}-${attempt}`,
-      podSandboxId: "s",
-      metadata: { name, attempt: Number(attempt) },
-      state: state as ContainerStatus["state"],
-      createdAtMs: NOW - 10_000,
-      startedAtMs: NOW - 10_000,
-      image: "img",
-      imageId: "img-id",
-      labels: {},
-      annotations: {},
-      logPath: "",
-      ...(state === "exited" && { exitCode: Number(exitCode), finishedAtMs: NOW, reason: exitCode === "0" ? "Completed" : "Error" }),
-    };
-    instances.set(name, [status, ...(instances.get(name) ?? [])]);
-  }
-  const metadata = { name: "p", uid: "u", namespace: "default", attempt: 0 };
-  return { sandbox: { id: "s", metadata, state: "ready", createdAtMs: 0, ips: [], labels: {}, annotations: {} }, instances };
-}
+const ENDED = "2025-12-31T23:59:55Z";
 
 function statusOf(change: Partial<StatusInput>): PodStatus {
   return podStatus({
@@ -109,10 +77,24 @@ describe("containers", () => {
       reason: "Error",
       message: "a-0 says",
       startedAt: BEFORE,
-      finishedAt: TIME,
+      finishedAt: ENDED,
       containerID: "fairlead://a-0",
     });
     assert.ok(status?.state?.running);
+  });
+
+  test("ephemeral containers have a state and nothing else, and keep it when their sandbox is gone", () => {
+    const spec = { ephemeralContainers: [{ name: "e" }] };
+    const waiting = statusOf({ pod: pod(spec), observed: observed(["a:running"]) });
+    assert.equal(waiting.ephemeralContainerStatuses?.[0]?.state?.waiting?.reason, "ContainerCreating");
+    const running = statusOf({ pod: pod(spec), observed: observed(["a:running", "e:running"]) });
+    assert.equal(running.phase, "Running");
+    assert.equal(conditionOf(running, "Ready"), "True");
+    const [status] = running.ephemeralContainerStatuses ?? [];
+    assert.deepEqual([status?.ready, status?.started, status?.state], [false, undefined, { running: { startedAt: BEFORE } }]);
+    const [gone] = statusOf({ pod: pod(spec, running), observed: observed(["a/1:running"]) }).ephemeralContainerStatuses ?? [];
+    assert.equal(gone?.state?.terminated?.reason, "ContainerStatusUnknown");
+    assert.equal(gone?.state?.terminated?.finishedAt, TIME);
   });
 
   test("init containers are ready when they have done their work, sidecars when they serve", () => {

@@ -3,7 +3,16 @@ import type { ContainerStatus as ApiContainerStatus, Container, ContainerState, 
 import { formatTime } from "#base";
 import type { ContainerStatus } from "#runtime";
 import type { Observed } from "./decide.ts";
-import { containersOf, initContainersOf, isSidecar, qosClassOf, restartPolicyOf, type StoredPod } from "./pod-spec.ts";
+import {
+  containersOf,
+  ephemeralContainersOf,
+  hasRun,
+  initContainersOf,
+  isSidecar,
+  qosClassOf,
+  restartPolicyOf,
+  type StoredPod,
+} from "./pod-spec.ts";
 
 export interface Waiting {
   readonly reason: string;
@@ -30,6 +39,7 @@ export function podStatus(input: StatusInput): PodStatus {
   const { pod, hostIps, podIps, nowMs } = input;
   const containers = containersOf(pod).map((container) => containerStatus(input, container));
   const inits = initContainersOf(pod).map((container) => containerStatus(input, container));
+  const ephemeral = ephemeralContainersOf(pod).map((container) => ephemeralStatus(input, container));
   const initialized = isInitialized(input);
   const phase = phaseOf(input, initialized);
   const status: PodStatus = {
@@ -39,6 +49,7 @@ export function podStatus(input: StatusInput): PodStatus {
     qosClass: qosClassOf(pod),
     containerStatuses: containers,
     ...(inits.length > 0 && { initContainerStatuses: inits }),
+    ...(ephemeral.length > 0 && { ephemeralContainerStatuses: ephemeral }),
     ...addresses("hostIP", hostIps),
     ...addresses("podIP", podIps),
   };
@@ -75,9 +86,19 @@ function containerStatus(input: StatusInput, container: Container): ApiContainer
   };
 }
 
-/** Whether any instance of the container has run, by what was reported of it. */
-export function hasRun({ state, lastState }: ApiContainerStatus): boolean {
-  return (state?.running ?? state?.terminated ?? lastState?.terminated) !== undefined;
+/** Nobody asks whether it is ready. What was reported of one whose sandbox is gone stays: it is not started again. */
+function ephemeralStatus(input: StatusInput, container: Container): ApiContainerStatus {
+  const known = input.pod.status?.ephemeralContainerStatuses?.find(({ name }) => name === container.name);
+  if (!input.observed.instances.has(container.name) && known !== undefined && hasRun(known)) return ended(known, input.nowMs);
+  const { started: _, ...status } = containerStatus(input, container);
+  return { ...status, ready: false };
+}
+
+function ended(status: ApiContainerStatus, nowMs: number): ApiContainerStatus {
+  if (status.state?.terminated !== undefined) return status;
+  const { startedAt = formatTime(nowMs) } = status.state?.running ?? {};
+  const facts = { exitCode: 137, reason: "ContainerStatusUnknown", message: "The container could not be located" };
+  return { ...status, state: { terminated: { ...facts, startedAt, finishedAt: formatTime(nowMs) } } };
 }
 
 function containerId(status: ContainerStatus): string {

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { constants } from "node:os";
 import { errorMessage, type Logger } from "#base";
-import { watchProcessEnd } from "#linux";
+import { type Namespaces, watchProcessEnd } from "#linux";
 import { ContainerIo } from "./container-io.ts";
 import { RuntimeError } from "./errors.ts";
 import { imageId, requireBuiltinImage } from "./images.ts";
@@ -195,7 +195,7 @@ export class Containers {
     const plan = this.#plan(record);
     mkdirSync(plan.rootDir, { recursive: true });
     const { config } = record;
-    const where = this.#options.sandboxes.namespacesOf(record.sandboxId);
+    const where = this.#namespacesOf(record);
     const { tty = false, stdin = false, stdinOnce = false } = config;
     const io = ContainerIo.create({ dir, logFile: this.#logPath(record), tty, stdin, stdinOnce }, this.#options.logger);
     const spec = io.consolePath === undefined ? plan : withConsole(plan, io.consolePath);
@@ -207,6 +207,15 @@ export class Containers {
     }
   }
 
+  #namespacesOf({ sandboxId, config: { pidTargetId } }: ContainerRecord): Namespaces {
+    const { sandboxes } = this.#options;
+    const target = pidTargetId === undefined ? undefined : this.#entries.get(pidTargetId)?.record;
+    if (pidTargetId === undefined) return sandboxes.namespacesOf(sandboxId);
+    if (target?.state !== "running" || !isAlive(target.process))
+      throw new RuntimeError("CreateContainerError", `the container whose processes are asked for, ${pidTargetId}, is not running`);
+    return sandboxes.namespacesBeside(sandboxId, target.process);
+  }
+
   #signal(entry: Entry, signal: NodeJS.Signals): void {
     const { process: target } = entry.record;
     if (!isAlive(target)) return;
@@ -216,7 +225,9 @@ export class Containers {
   /** With a pid namespace of its own the kernel has ended them; otherwise they are in the process group that the launcher led. */
   #killDescendants(record: ContainerRecord, pid: number): void {
     const { sandboxes } = this.#options;
-    if (!sandboxes.has(record.sandboxId) || sandboxes.get(record.sandboxId).config.namespaces.pid === "container") return;
+    const { sandboxId, config } = record;
+    if (!sandboxes.has(sandboxId)) return;
+    if (config.pidTargetId === undefined && sandboxes.get(sandboxId).config.namespaces.pid === "container") return;
     signalProcess(-pid, "SIGKILL");
   }
 

@@ -255,6 +255,21 @@ function inner(distDir: string): void {
     );
 
     test(
+      "that targets another one sees its processes, and ends without them",
+      withPod(async (sandbox) => {
+        const target = await start(sandbox, ["sleep", "1234"]);
+        const other = { metadata: { name: "debug", attempt: 0 }, pidTargetId: target };
+        const id = await start(sandbox, ["sleep", "4321"], other);
+        assert.match(await sh(id, COMMAND_LINES), /sleep 1234 .*sleep 4321/);
+        assert.match(await output(sandbox, COMMAND_LINES, other), /sleep 1234 .*sleep 4321/);
+        await runtime.stopContainer(id, 0);
+        assert.equal((await runtime.containerStatus(target)).state, "running");
+        await runtime.stopContainer(target, 0);
+        await assert.rejects(start(sandbox, ["true"], other), { code: "CreateContainerError", message: /is not running/ });
+      }),
+    );
+
+    test(
       "sees a root of its own with the node's programs, read-only",
       withPod(async (sandbox) => {
         const script = `id -u; touch /usr/x; touch /x /tmp/x /run/x /var/log/x /etc/x && echo writable; ls /home /root; ls -d /etc/shadow;

@@ -138,11 +138,8 @@ class EmbeddedRuntime implements RuntimeService, ImageService {
     const { config, sandboxId, process, state } = this.#containers.record(containerId);
     if (state !== "running" || !isAlive(process)) throw new RuntimeError("NotRunning", `container ${config.metadata.name} is not running`);
     const sandbox = this.#sandboxes.get(sandboxId).config;
-    const { unshare: _, ...where } = this.#sandboxes.namespacesOf(sandboxId);
-    const kinds = where.join?.kinds ?? [];
-    // The container's own processes, not a new pid namespace.
-    const join = { pid: process.pid, kinds: sandbox.namespaces.pid === "container" ? [...kinds, "pid" as const] : kinds };
-    const target = { sandbox, config, process, where: { ...where, join }, dir: `${this.#stateDir}/exec` };
+    const where = this.#sandboxes.namespacesBeside(sandboxId, process);
+    const target = { sandbox, config, process, where, dir: `${this.#stateDir}/exec` };
     return execInContainer(this.#node, target, request);
   }
 

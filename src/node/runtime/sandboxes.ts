@@ -69,6 +69,12 @@ export class Sandboxes {
     return { ...(ns && { netns: ns }), join: { pid: record.pause.pid, kinds }, unshare: pid === "container" ? ["pid"] : [] };
   }
 
+  /** Where a process of the pod lives, for others beside it. */
+  namespacesBeside(id: string, { pid }: ProcessId): Namespaces {
+    const { unshare = [], join, ...where } = this.namespacesOf(id);
+    return { ...where, join: { pid, kinds: [...(join?.kinds ?? []), ...unshare] } };
+  }
+
   async run(config: PodSandboxConfig): Promise<string> {
     const id = randomBytes(32).toString("hex");
     let record: SandboxRecord = { id, config, createdAtMs: Date.now(), ready: false, ips: [] };

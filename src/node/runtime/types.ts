@@ -149,6 +149,8 @@ export interface ContainerConfig {
   /** The end of the first attached input is the end of the container's. */
   readonly stdinOnce?: boolean;
   readonly tty?: boolean;
+  /** Lives in the pid namespace of this container (CRI's NamespaceMode TARGET), where containers have their own. */
+  readonly pidTargetId?: string;
   readonly securityContext?: SecurityContext;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;

@@ -5,7 +5,7 @@ import { type Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { errorCode, errorMessage, FairleadError, type Logger } from "#base";
 import type { AttachRequest, ContainerStatus, ExecSession, RuntimeService } from "#runtime";
-import { findContainer, type StoredPod } from "../pod-spec.ts";
+import { containerStatusesOf, findContainer, type StoredPod } from "../pod-spec.ts";
 import { type LogOptions, readLog } from "./log-reader.ts";
 import { type RemoteStreams, type StreamRequest, serveSession } from "./remote.ts";
 import type { Upgrade } from "./websocket.ts";
@@ -280,8 +280,7 @@ function sendJson(res: ServerResponse, value: unknown): void {
 }
 
 function waitingReason(pod: StoredPod, name: string): string {
-  const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
-  return statuses.find((status) => status.name === name)?.state?.waiting?.reason ?? "ContainerCreating";
+  return containerStatusesOf(pod).find((status) => status.name === name)?.state?.waiting?.reason ?? "ContainerCreating";
 }
 
 /** The API's names, and those that the API server uses towards a kubelet (`pkg/kubelet/server/remotecommand`). */
