@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatAddr, formatPrefix } from "#ip";
+import { formatAddr, formatAddrPort, formatPrefix } from "#ip";
 import { parseFlags } from "./flags.ts";
 
 const GOOD = {
@@ -26,6 +26,13 @@ test("what the sandbox passes", () => {
   assert.equal(flags.overlay.name, "vxlan");
   assert.equal(flags.imageDir, "/dist");
   assert.equal(flags.exitsDir, undefined);
+  assert.equal(flags.proxyMode, "nftables");
+  assert.equal(flags.healthz[0] && formatAddrPort(flags.healthz[0].addr, flags.healthz[0].port), "0.0.0.0:10256");
+  assert.deepEqual(
+    parse({ "metrics-bind-address": "[::1]:99" }).metrics.map(({ addr, port }) => formatAddrPort(addr, port)),
+    ["[::1]:99"],
+  );
+  assert.deepEqual(parse({ "healthz-bind-address": "" }).healthz, []);
   assert.equal(parse({ overlay: "host-gw" }).overlay.name, "host-gw");
 });
 
@@ -37,6 +44,9 @@ test("each wrong flag is named with its value", () => {
     [{ overlay: "geneve" }, /^--overlay: "geneve" is not one of vxlan, host-gw$/],
     [{ "node-name": "Node_1" }, /^--node-name: "Node_1" is not /],
     [{ "service-cidr": "10.96.0.0" }, /^--service-cidr: "10\.96\.0\.0" is not an address block/],
+    [{ "proxy-mode": "userspace" }, /^--proxy-mode: "userspace" is not one of nftables, iptables, ipvs$/],
+    [{ "healthz-bind-address": "10256" }, /^--healthz-bind-address: "10256" is not ADDRESS:PORT such as 0\.0\.0\.0:10256/],
+    [{ "metrics-bind-address": "nowhere:1" }, /^--metrics-bind-address: "nowhere" is not an IP address$/],
     [{ nonsense: "1" }, /^command line: Unknown option '--nonsense'/],
   ];
   for (const [over, message] of cases) assert.throws(() => parse(over), { code: "BadInput", message });

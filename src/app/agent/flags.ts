@@ -1,8 +1,10 @@
 // The agent's command line: text in, values out, and which flag is wrong.
 import { parseArgs } from "node:util";
 import { InputError } from "#base";
-import { type Addr, type Family, type Prefix, parseAddr, parsePrefix } from "#ip";
+import { type Addr, type AddrPort, type Family, type Prefix, parseAddr, parsePrefix } from "#ip";
 import { BACKENDS, type OverlayBackend } from "#overlay";
+import { PROXY_MODES, type ProxyMode } from "#proxy";
+import { parseBind } from "./bind-address.ts";
 
 export interface AgentFlags {
   readonly kubeconfig: string;
@@ -15,6 +17,10 @@ export interface AgentFlags {
   readonly clusterDomain: string;
   readonly serviceCidrs: readonly Prefix[];
   readonly clusterCidrs: readonly Prefix[];
+  readonly proxyMode: ProxyMode;
+  /** Where the proxy's /healthz and /livez are, and where its /metrics. */
+  readonly healthz: readonly AddrPort[];
+  readonly metrics: readonly AddrPort[];
   readonly kubeletTokenFile: string;
   /** Where the programs of the built-in images are. */
   readonly imageDir: string;
@@ -32,6 +38,9 @@ export const USAGE = `usage: agent FLAGS
   --cluster-domain DOMAIN     (cluster.local)
   --service-cidr A[,B]        where Service addresses come from
   --cluster-cidr A[,B]        where the nodes' Pod CIDRs come from
+  --proxy-mode MODE           how Services are made: nftables, iptables or ipvs (nftables)
+  --healthz-bind-address A:P  where the proxy answers /healthz and /livez; "" is nowhere (0.0.0.0:10256 and [::]:10256)
+  --metrics-bind-address A:P  where the proxy answers /metrics; "" is nowhere (127.0.0.1:10249)
   --kubelet-token-file FILE   the token that the API server shows for logs and exec
   --image-dir DIR             where the programs of the built-in images are (beside the agent)
   --exits-dir DIR             where pid 1 leaves exit codes of processes that it inherited`;
@@ -46,6 +55,9 @@ const OPTIONS = {
   "cluster-domain": { type: "string", default: "cluster.local" },
   "service-cidr": { type: "string" },
   "cluster-cidr": { type: "string" },
+  "proxy-mode": { type: "string", default: "nftables" },
+  "healthz-bind-address": { type: "string" },
+  "metrics-bind-address": { type: "string" },
   "kubelet-token-file": { type: "string" },
   "image-dir": { type: "string" },
   "exits-dir": { type: "string" },
@@ -80,10 +92,20 @@ export function parseFlags(args: readonly string[], defaultImageDir: string): Ag
     clusterDomain: values["cluster-domain"],
     serviceCidrs: cidrs("--service-cidr", required("service-cidr")),
     clusterCidrs: cidrs("--cluster-cidr", required("cluster-cidr")),
+    proxyMode: parseProxyMode(values["proxy-mode"]),
+    healthz: parseBind("--healthz-bind-address", values["healthz-bind-address"], "healthz"),
+    metrics: parseBind("--metrics-bind-address", values["metrics-bind-address"], "metrics"),
     kubeletTokenFile: required("kubelet-token-file"),
     imageDir: values["image-dir"] ?? defaultImageDir,
     exitsDir: values["exits-dir"],
   };
+}
+
+/** Throws InputError. */
+export function parseProxyMode(text: string): ProxyMode {
+  const mode = PROXY_MODES.find((name) => name === text);
+  if (mode === undefined) throw new InputError("--proxy-mode", `"${text}" is not one of ${PROXY_MODES.join(", ")}`);
+  return mode;
 }
 
 function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"] {
@@ -94,11 +116,13 @@ function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: 
   }
 }
 
-function list(text: string): string[] {
+/** `a,b` as a list. */
+export function list(text: string): string[] {
   return text.split(",").filter((part) => part !== "");
 }
 
-function cidrs(flag: string, text: string): Prefix[] {
+/** At most one block per family. Throws InputError. */
+export function cidrs(flag: string, text: string): Prefix[] {
   const prefixes = list(text).map((part) => parsePrefix(part, flag));
   return onePerFamily(flag, prefixes, (prefix) => prefix.addr.family);
 }

@@ -63,6 +63,10 @@ async function main(flags: AgentFlags): Promise<void> {
     node: { name: flags.nodeName, addresses: flags.nodeAddrs },
     podCidrs: flags.clusterCidrs,
     serviceCidrs: flags.serviceCidrs,
+    mode: flags.proxyMode,
+    healthz: flags.healthz,
+    metricsAt: flags.metrics,
+    events,
   });
   const runtime = startRuntime(flags, network.pods);
   const networkReady = Promise.all([network.open(runtime), network.ready, proxy.synced]).then(() => undefined);

@@ -32,6 +32,7 @@ program
   .option("--nodes <n>", "how many nodes", integer(1, 200), 3)
   .addOption(new Option("--ip-family <family>", "address families of pods and Services").choices(["ipv4", "ipv6", "dual"]).default("dual"))
   .addOption(new Option("--overlay <backend>", "how pod traffic crosses between nodes").choices(["vxlan", "host-gw"]).default("vxlan"))
+  .addOption(new Option("--proxy-mode <mode>", "how nodes make Services").choices(["nftables", "iptables", "ipvs"]).default("nftables"))
   .option("--api-port <port>", "port of the API on the host's loopback; 0 is a free one", integer(0, 65535), 0)
   .option("--foreground", "stay, and remove the cluster at Ctrl-C", false)
   .action(async (options) => (await import("./commands/up.ts")).up(options));

@@ -2,7 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
-import { FairleadError } from "#base";
+import { errorMessage, FairleadError } from "#base";
+import type { ProxyMode } from "#proxy";
 
 /** Linux 5.13: nf_tables `numgen` maps with concatenations in `inet` NAT, mount_setattr(2) and close_range(2) are all there. */
 const OLDEST_KERNEL = [5, 13];
@@ -18,6 +19,20 @@ export function preflight(): void {
     throw new FairleadError(`Linux ${release()} is too old: Fairlead needs ${OLDEST_KERNEL.join(".")} or newer`, { code: "KernelTooOld" });
   }
   if (process.getuid?.() !== 0) checkUserNamespaces();
+}
+
+/** The default needs what preflight has asked for; other modes need what not every kernel has. */
+export async function checkProxyMode(mode: ProxyMode): Promise<void> {
+  if (mode === "nftables") return;
+  const { checkMode } = await import("#proxy");
+  try {
+    checkMode(mode);
+  } catch (err) {
+    throw new FairleadError(`this machine cannot do --proxy-mode ${mode}: ${errorMessage(err)}. Use another --proxy-mode`, {
+      code: "NoSuchMode",
+      cause: err,
+    });
+  }
 }
 
 function checkUserNamespaces(): void {

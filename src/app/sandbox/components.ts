@@ -88,6 +88,7 @@ function agent(plan: ClusterPlan, home: string, node: NodePlan): ComponentSpec {
     "node-name": node.name,
     "node-ip": node.addresses,
     overlay: plan.options.overlay,
+    "proxy-mode": plan.options.proxyMode ?? "nftables",
     "node-root": `${home}/nodes/${node.name}`,
     "cluster-dns": plan.dnsAddresses,
     "cluster-domain": plan.clusterDomain,

@@ -3,12 +3,15 @@ import { type Family, formatAddr, formatPrefix, nthAddr, parsePrefix } from "#ip
 
 export type IpFamily = "ipv4" | "ipv6" | "dual";
 export type Overlay = "vxlan" | "host-gw";
+export type ProxyMode = "nftables" | "iptables" | "ipvs";
 
 export interface ClusterOptions {
   readonly name: string;
   readonly nodes: number;
   readonly ipFamily: IpFamily;
   readonly overlay: Overlay;
+  /** How nodes make Services; default: nftables. */
+  readonly proxyMode?: ProxyMode;
 }
 
 /** The blocks of one address family, all of them private or for documentation (RFC 1918, RFC 4193, RFC 5737, RFC 3849). */

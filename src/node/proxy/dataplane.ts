@@ -2,7 +2,8 @@
 import type { Addr } from "#ip";
 import type { Frontend } from "./types.ts";
 
-export type ProxyMode = "nftables" | "iptables" | "ipvs";
+export const PROXY_MODES = ["nftables", "iptables", "ipvs"] as const;
+export type ProxyMode = (typeof PROXY_MODES)[number];
 
 /** What becomes of one frontend. At least one of `old` and `next` is there. */
 export interface FrontendUpdate {
@@ -37,8 +38,8 @@ export interface Dataplane {
   update(updates: readonly FrontendUpdate[]): Promise<void>;
   /** Clients that are remembered now. */
   affinities(): Promise<readonly Affinity[]>;
-  /** Takes everything of this mode out of the kernel, whoever put it there. Nothing there is no error. */
-  remove(): Promise<void>;
+  /** Takes everything of this mode out of the kernel, whoever put it there, and says what that was. Nothing there is no error. */
+  remove(): Promise<readonly string[]>;
   /** Lets go of sockets; what is in the kernel stays. */
   close(): void;
 }

@@ -1,4 +1,7 @@
 /** Services: from objects to a flat nftables layout. */
+export { PROXY_MODES, type ProxyMode } from "./dataplane.ts";
 export type { ProxyMetrics } from "./metrics.ts";
+export { checkMode, removeAllModes } from "./modes.ts";
+export { primaryAddresses } from "./node-watch.ts";
 export { type ProxyOptions, type ServiceProxy, startProxy } from "./start.ts";
-export type { ProxyNode } from "./types.ts";
+export type { ClusterCidrs, ProxyNode } from "./types.ts";

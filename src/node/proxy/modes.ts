@@ -1,10 +1,10 @@
 // The dataplanes to choose from.
-import type { Logger } from "#base";
+import { InputError, type Logger, silentLogger } from "#base";
 import { type NetNs, openNft } from "#linux";
 import type { Dataplane, ProxyMode } from "./dataplane.ts";
 import { IptablesDataplane } from "./iptables/dataplane.ts";
 import { openIptables } from "./iptables/tool.ts";
-import type { ProxyMetrics } from "./metrics.ts";
+import { createMetrics, type ProxyMetrics } from "./metrics.ts";
 import { NftablesDataplane } from "./nftables/dataplane.ts";
 import type { ClusterCidrs } from "./types.ts";
 
@@ -23,3 +23,44 @@ export const DATAPLANES: Readonly<Partial<Record<ProxyMode, (options: DataplaneO
   /** Throws FairleadError where the package "iptables" is missing. */
   iptables: (options) => new IptablesDataplane({ ...options, iptables: openIptables(options.netns) }),
 };
+
+/** Throws InputError where there is no such mode. */
+export function openDataplane(mode: ProxyMode, options: DataplaneOptions): Dataplane {
+  const open = DATAPLANES[mode];
+  if (open === undefined) throw new InputError("--proxy-mode", `"${mode}" is not one of ${Object.keys(DATAPLANES).join(", ")}`);
+  return open(options);
+}
+
+/** Throws where this machine cannot do it: the kernel, or a program that the mode needs. Changes nothing. */
+export function checkMode(mode: ProxyMode): void {
+  openToAsk(mode, undefined).close();
+}
+
+export interface ModeRemoval {
+  readonly mode: ProxyMode;
+  readonly removed: readonly string[];
+  /** Why the mode could not be asked: then there is nothing of it, or nothing that could be seen. */
+  readonly error?: unknown;
+}
+
+/** Takes out what any mode has put into the kernel. */
+export async function removeAllModes(netns: NetNs | undefined): Promise<readonly ModeRemoval[]> {
+  const out: ModeRemoval[] = [];
+  for (const mode of Object.keys(DATAPLANES) as ProxyMode[]) {
+    try {
+      const dataplane = openToAsk(mode, netns);
+      try {
+        out.push({ mode, removed: await dataplane.remove() });
+      } finally {
+        dataplane.close();
+      }
+    } catch (error) {
+      out.push({ mode, removed: [], error });
+    }
+  }
+  return out;
+}
+
+function openToAsk(mode: ProxyMode, netns: NetNs | undefined): Dataplane {
+  return openDataplane(mode, { netns, cidrs: { podCidrs: [], serviceCidrs: [] }, metrics: createMetrics(), logger: silentLogger });
+}

@@ -1,6 +1,6 @@
 import type { Node, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { errorMessage, InputError, type Logger, systemClock } from "#base";
+import { errorMessage, type Logger, systemClock } from "#base";
 import { type Client, createInformer, dropManagedFields, type EventRecorder, type Informer } from "#client";
 import type { AddrPort, Family, Prefix } from "#ip";
 import { ENDPOINT_SLICES, SERVICES } from "#kube";
@@ -10,7 +10,7 @@ import { ProxyHealth } from "./health.ts";
 import { HealthPorts } from "./health-ports.ts";
 import type { ServiceReport } from "./inspect.ts";
 import { createMetrics, type ProxyMetrics } from "./metrics.ts";
-import { DATAPLANES, type DataplaneOptions } from "./modes.ts";
+import { type DataplaneOptions, openDataplane } from "./modes.ts";
 import { watchNode } from "./node-watch.ts";
 import { type ProxyObserver, Reconciler } from "./reconcile.ts";
 import { StatusServers } from "./status-servers.ts";
@@ -75,7 +75,8 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
   const conntrack = netns && (options.openConntrack ?? openConntrack)(netns);
   const metrics = createMetrics();
   const cidrs = { podCidrs: options.podCidrs, serviceCidrs: options.serviceCidrs };
-  const dataplane = (options.openDataplane ?? openDataplane(options.mode))({ netns, cidrs, metrics, logger });
+  const open = options.openDataplane ?? ((on) => openDataplane(options.mode ?? "nftables", on));
+  const dataplane = open({ netns, cidrs, metrics, logger });
   const status = openStatus(options, { services: informers.services, mode: dataplane.mode, metrics, logger });
   const observers = [...status.observers, ...(options.observers ?? [])];
   const reconciler = new Reconciler({ ...informers, dataplane, metrics, conntrack, node: options.node, observers, logger });
@@ -162,12 +163,6 @@ function ownInformers({ client, signal }: ProxyOptions, logger: Logger): ProxyIn
 function familiesOf({ addresses }: ProxyNode): readonly Family[] {
   const families = ([4, 6] as const).filter((family) => addresses.some((addr) => addr.family === family));
   return families.length === 0 ? [4, 6] : families;
-}
-
-function openDataplane(mode: ProxyMode = "nftables"): (options: DataplaneOptions) => Dataplane {
-  const open = DATAPLANES[mode];
-  if (open === undefined) throw new InputError("mode", `"${mode}" is not one of ${Object.keys(DATAPLANES).join(", ")}`);
-  return open;
 }
 
 /**

@@ -30,6 +30,7 @@ interface Status {
   readonly name: string;
   readonly state: string;
   readonly overlay: string;
+  readonly proxyMode: string;
   readonly ipFamily: string;
   readonly server: string;
   readonly kubeconfig: string;
@@ -56,6 +57,7 @@ async function readStatus(name: string): Promise<Status> {
     name,
     state: degraded ? "degraded" : "running",
     overlay: cluster.state.options.overlay,
+    proxyMode: cluster.state.options.proxyMode ?? "nftables",
     ipFamily: cluster.state.options.ipFamily,
     server: `https://127.0.0.1:${cluster.state.apiPort}`,
     kubeconfig: paths.kubeconfig,
@@ -118,7 +120,7 @@ function format(value: Status): string {
   const colour = value.state === "running" ? "green" : "yellow";
   const mib = (bytes: number): string => `${(bytes / MIB).toFixed(0)} MiB`;
   const head = [
-    `cluster      ${paint("bold", value.name)}  ${paint(colour, value.state)}  (${value.ipFamily}, ${value.overlay})`,
+    `cluster      ${paint("bold", value.name)}  ${paint(colour, value.state)}  (${value.ipFamily}, ${value.overlay}, ${value.proxyMode})`,
     `API server   ${value.server}`,
     `kubeconfig   ${value.kubeconfig}`,
     `logs         ${value.logs}`,

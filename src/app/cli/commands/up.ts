@@ -9,7 +9,7 @@ import { errorMessage, FairleadError, InputError } from "#base";
 import { type ClusterOptions, clusterPaths, parseProgress, planCluster } from "#sandbox";
 import { clusterHome, DEFAULT_NAME, fairleadHome, findCluster, startingFile } from "../home.ts";
 import { base64, kubeconfig, writePki } from "../pki.ts";
-import { preflight } from "../preflight.ts";
+import { checkProxyMode, preflight } from "../preflight.ts";
 import { createSteps, paint, type Steps } from "../terminal.ts";
 import { removeCluster } from "./down.ts";
 
@@ -32,14 +32,15 @@ export async function up(options: UpOptions): Promise<void> {
 export async function startCluster(options: ClusterOptions & { readonly apiPort: number }): Promise<void> {
   const steps = createSteps(performance.timeOrigin);
   preflight();
+  await checkProxyMode(options.proxyMode ?? "nftables");
   const home = await claimHome(options.name);
   steps.waiting("starting the sandbox");
   await removedWhenInterrupted(options.name, () => startIn(home, options, steps));
 }
 
 async function startIn(home: string, options: ClusterOptions & { readonly apiPort: number }, steps: Steps): Promise<void> {
-  const { name, nodes, ipFamily, overlay } = options;
-  const cluster: ClusterOptions = { name, nodes, ipFamily, overlay };
+  const { name, nodes, ipFamily, overlay, proxyMode = "nftables" } = options;
+  const cluster: ClusterOptions = { name, nodes, ipFamily, overlay, proxyMode };
   const progress = startSupervisor(home, cluster, options.apiPort);
   const [credentials, server] = await Promise.all([
     writePki(planCluster(cluster), home),

@@ -61,16 +61,21 @@ export class IptablesDataplane implements Dataplane {
     });
   }
 
-  async remove(): Promise<void> {
-    await eachFamily(async (family) => {
+  async remove(): Promise<readonly string[]> {
+    const removed = await eachFamily(async (family) => {
       const saved = await this.#saved(family).catch((err: unknown) => this.#unreadable(family, err));
-      if (saved !== undefined)
-        await this.#write(
-          family,
-          perTable((table) => removal(saved[table])),
-        );
+      if (saved === undefined) return [];
+      await this.#write(
+        family,
+        perTable((table) => removal(saved[table])),
+      );
+      return TABLES.filter((table) => saved[table].chains.size > 0).map(
+        (table) =>
+          `${family === 4 ? "iptables" : "ip6tables"} table ${table}: ${saved[table].chains.size} chains and the rules that lead there`,
+      );
     });
     this.#rulesets.clear();
+    return removed.flat();
   }
 
   close(): void {

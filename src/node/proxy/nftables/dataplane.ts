@@ -56,11 +56,11 @@ export class NftablesDataplane implements Dataplane {
     return FAMILIES.flatMap((family) => this.#o.nft.elements(TABLE, SETS[family].affinity).flatMap((element) => affinityOf(element) ?? []));
   }
 
-  async remove(): Promise<void> {
+  async remove(): Promise<readonly string[]> {
     const { nft } = this.#o;
-    if (nft.tables().some(({ family, name }) => family === TABLE.family && name === TABLE.name)) {
-      nft.apply([{ op: "delete table", table: TABLE }]);
-    }
+    if (!nft.tables().some(({ family, name }) => family === TABLE.family && name === TABLE.name)) return [];
+    nft.apply([{ op: "delete table", table: TABLE }]);
+    return [`nftables table ${TABLE.family} ${TABLE.name}`];
   }
 
   close(): void {
