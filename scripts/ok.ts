@@ -8,7 +8,7 @@ const STEPS: readonly [string, string, ...string[]][] = [
   ["format", `${bin}biome`, "check", "."],
   ["types", `${bin}tsc`, "-p", "."],
   ["types of core", `${bin}tsc`, "-p", "src/core"],
-  ["lint", `${bin}oxlint`, "--type-aware", "src", "scripts", "bench"],
+  ["lint", `${bin}oxlint`, "--type-aware", "src", "scripts", "bench", "conformance"],
   ["dead code", `${bin}knip`, "--no-progress"],
   ["rooms and unit tests", `${bin}node`, "scripts/test.ts", "unit"],
 ];
