@@ -12,7 +12,6 @@ import { NO_MACHINE, runInKernel } from "./kernel/index.ts";
 const root: string = new URL("..", import.meta.url).pathname;
 const node: string = `${root}node_modules/.bin/node`;
 
-<<<<<<< /work/main/scripts/test.ts
 /** Tests of the netns kind that an older kernel may answer differently. */
 const ALSO_IN_OLD_KERNEL: readonly string[] = [
   "src/io/linux/contract/kernel.netns.ts",
@@ -28,16 +27,10 @@ interface Kind {
 }
 
 const KINDS: Readonly<Record<string, Kind>> = {
-  unit: { patterns: ["{src,scripts}/**/*.test.ts", "src/**/*.prop.ts"], where: "here", concurrency: 2, timeoutMs: 60_000 },
+  unit: { patterns: ["{src,scripts,conformance}/**/*.test.ts", "src/**/*.prop.ts"], where: "here", concurrency: 2, timeoutMs: 60_000 },
   netns: { patterns: ["src/**/*.netns.ts"], where: "namespace", concurrency: 1, timeoutMs: 120_000 },
   kernel: { patterns: ["src/**/*.kernel.ts", ...ALSO_IN_OLD_KERNEL], where: "kernel", concurrency: 1, timeoutMs: 240_000 },
   e2e: { patterns: ["src/**/*.e2e.ts", "examples/**/*.e2e.ts"], where: "here", concurrency: 1, timeoutMs: 600_000 },
-=======
-const KINDS: Record<string, { patterns: string[]; inNamespace: boolean; concurrency: number; timeoutMs: number }> = {
-  unit: { patterns: ["{src,scripts,conformance}/**/*.test.ts", "src/**/*.prop.ts"], inNamespace: false, concurrency: 2, timeoutMs: 60_000 },
-  netns: { patterns: ["src/**/*.netns.ts"], inNamespace: true, concurrency: 1, timeoutMs: 120_000 },
-  e2e: { patterns: ["src/**/*.e2e.ts", "examples/**/*.e2e.ts"], inNamespace: false, concurrency: 1, timeoutMs: 600_000 },
->>>>>>> scripts/test.ts
 };
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: "string", default: "" } } });
