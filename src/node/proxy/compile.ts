@@ -130,6 +130,7 @@ function frontend({ service, port, node, kind, addr, number, endpoints }: Fronte
     port: number,
     service: provenance,
     since: metadata?.creationTimestamp ?? "",
+    ...(isLocal && { policy: "Local" }),
     backends,
     ...(isLocal && kind !== "ClusterIP" && { inside: clusterEndpoints(endpoints, node) }),
     draining: endpoints.filter((endpoint) => endpoint.serving && !chosen.has(endpoint)),

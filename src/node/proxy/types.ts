@@ -35,6 +35,8 @@ export interface Frontend {
   readonly service: string;
   /** When the Service was created: of two with the same key, the older one wins. */
   readonly since: string;
+  /** Local: `backends` are endpoints of this node only (for a ClusterIP internalTrafficPolicy, else externalTrafficPolicy). */
+  readonly policy?: "Local";
   /** Who gets new connections. */
   readonly backends: readonly Backend[];
   /**

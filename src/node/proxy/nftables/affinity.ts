@@ -1,45 +1,85 @@
 // Clients that are remembered, as elements of the `affinity` maps.
 import { type Addr, formatAddrPort } from "#ip";
 import type { Element } from "#nft";
-import { frontendKey } from "../compile.ts";
 import type { Affinity, FrontendUpdate } from "../dataplane.ts";
-import type { Backend, Frontend } from "../types.ts";
+import type { Backend } from "../types.ts";
+import { backendIds, firstOf, type Owner } from "./owners.ts";
 
 type Part = Element["key"][number];
+type OwnerOf = (number: number) => Owner | undefined;
 
 function isAddr(part: Part | undefined): part is Addr {
   return typeof part === "object" && "family" in part;
 }
 
-/** Undefined: not an element of an affinity map. */
-export function affinityOf({ key, data, expiresMs }: Element): Affinity | undefined {
-  const [client, addr, protocol, port] = key;
-  if (!isAddr(client) || !isAddr(addr) || typeof protocol !== "number" || typeof port !== "number") return undefined;
-  if (data === undefined || "kind" in data) return undefined;
-  const [backend, backendPort] = data;
-  if (!isAddr(backend) || typeof backendPort !== "number") return undefined;
-  return {
-    client,
-    frontend: frontendKey(addr, protocol, port),
-    backend: formatAddrPort(backend, backendPort),
-    ...(expiresMs !== undefined && { expiresMs }),
-  };
+interface Remembered {
+  readonly client: Addr;
+  /** Number of the service port. */
+  readonly owner: number;
+  /** Id of the backend. */
+  readonly backend: string;
 }
 
-/** Remembered clients whose backend is none of their frontend's (cilium/cilium#27096 is what happens otherwise). */
-export function staleAffinities(elements: readonly Element[], frontendOf: (key: string) => Frontend | undefined): Element[] {
-  return elements.filter((element) => {
-    const affinity = affinityOf(element);
-    if (affinity === undefined) return false;
-    const frontend = frontendOf(affinity.frontend);
-    return frontend === undefined || ![...frontend.backends, ...(frontend.inside ?? [])].some(({ id }) => id === affinity.backend);
-  });
+function decode({ key, data }: Element): Remembered | undefined {
+  const [client, , owner] = key;
+  if (!isAddr(client) || typeof owner !== "number" || data === undefined || "kind" in data) return undefined;
+  const [addr, port] = data;
+  return isAddr(addr) && typeof port === "number" ? { client, owner, backend: formatAddrPort(addr, port) } : undefined;
 }
 
-/** Whether clients may be remembered for a backend that gets no new connections any more. */
-export function mayStrandClients({ old, next }: FrontendUpdate): boolean {
+/** Undefined: not an element of an affinity map, or nobody's. */
+export function affinityOf(element: Element, ownerOf: OwnerOf): Affinity | undefined {
+  const remembered = decode(element);
+  const owner = remembered && ownerOf(remembered.owner);
+  const frontend = owner && firstOf(owner);
+  if (remembered === undefined || frontend === undefined) return undefined;
+  const { client, backend } = remembered;
+  const { expiresMs } = element;
+  return { client, frontend: frontend.key, backend, ...(expiresMs !== undefined && { expiresMs }) };
+}
+
+/** What an affinity map should be without, and instead of it with. */
+export interface Sweep {
+  readonly remove: readonly Element[];
+  readonly add: readonly Element[];
+}
+
+/**
+ * Clients whose backend gets no new connections any more are forgotten (cilium/cilium#27096 is what happens otherwise). Where the
+ * service port's timeout is another one now, it counts from when the client was last seen.
+ */
+export function sweep(elements: readonly Element[], ownerOf: OwnerOf): Sweep {
+  const owners = new Map<number, { readonly ids: ReadonlySet<string>; readonly timeoutMs: number } | undefined>();
+  const remove: Element[] = [];
+  const add: Element[] = [];
+  for (const element of elements) {
+    const remembered = decode(element);
+    if (remembered === undefined) continue;
+    if (!owners.has(remembered.owner)) owners.set(remembered.owner, termsOf(ownerOf(remembered.owner)));
+    const terms = owners.get(remembered.owner);
+    if (terms?.ids.has(remembered.backend) !== true) {
+      remove.push(element);
+      continue;
+    }
+    const { timeoutMs, expiresMs } = element;
+    if (timeoutMs === undefined || expiresMs === undefined || timeoutMs === terms.timeoutMs) continue;
+    remove.push(element);
+    const left = terms.timeoutMs - (timeoutMs - expiresMs);
+    if (left > 0) add.push({ ...element, timeoutMs: terms.timeoutMs, expiresMs: left });
+  }
+  return { remove, add };
+}
+
+function termsOf(owner: Owner | undefined): { readonly ids: ReadonlySet<string>; readonly timeoutMs: number } | undefined {
+  const seconds = owner && firstOf(owner)?.affinitySeconds;
+  return owner && seconds !== undefined ? { ids: backendIds(owner), timeoutMs: seconds * 1000 } : undefined;
+}
+
+/** Whether what is remembered may be wrong after this. */
+export function concernsClients({ old, next }: FrontendUpdate): boolean {
   if (old?.affinitySeconds === undefined) return false;
-  return next === undefined || isWithout(old.backends, next.backends) || isWithout(old.inside, next.inside);
+  if (next === undefined || next.affinitySeconds !== old.affinitySeconds || next.service !== old.service) return true;
+  return isWithout(old.backends, next.backends) || isWithout(old.inside, next.inside);
 }
 
 function isWithout(old: readonly Backend[] = [], next: readonly Backend[] = []): boolean {

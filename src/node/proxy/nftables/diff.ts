@@ -3,7 +3,9 @@
 import { type Change, type Element, formatData, formatKey, type SetHeader } from "#nft";
 import type { Frontend } from "../types.ts";
 import { elementsOf, numbered, type Placed, placeFrontend, sharedBy } from "./elements.ts";
-import { chainByName, neededBy, TABLE } from "./layout.ts";
+import { TABLE } from "./layout.ts";
+import { chainByName, neededBy } from "./on-demand.ts";
+import { Owners } from "./owners.ts";
 
 interface Counted {
   readonly set: SetHeader;
@@ -11,18 +13,27 @@ interface Counted {
   count: number;
 }
 
+interface ProgrammedInput {
+  readonly owners?: Owners;
+  readonly placed?: Iterable<Placed>;
+  readonly chains?: Iterable<string>;
+  readonly sets?: Iterable<string>;
+}
+
 /** Elements to go and to come, per set. */
 type Delta = Map<SetHeader, { readonly remove: Map<string, Element>; readonly add: Map<string, Element> }>;
 
 export class Programmed {
+  readonly owners: Owners;
   readonly #placed = new Map<string, Placed>();
   /** Elements that several frontends need, and how many do. */
   readonly #shared = new Map<string, Counted>();
   readonly #chains = new Set<string>();
   readonly #sets = new Set<string>();
 
-  /** `chains` and `sets` that were made on demand and are in the kernel. */
-  constructor(placed: Iterable<Placed> = [], chains: Iterable<string> = [], sets: Iterable<string> = []) {
+  /** `chains` and `sets` that were made on demand and are in the kernel; `owners` have been claimed for all of `placed`. */
+  constructor({ owners = new Owners(), placed = [], chains = [], sets = [] }: ProgrammedInput = {}) {
+    this.owners = owners;
     for (const each of placed) this.#remember(each);
     for (const chain of chains) this.#chains.add(chain);
     for (const set of sets) this.#sets.add(set);
@@ -38,12 +49,19 @@ export class Programmed {
    */
   update(updates: ReadonlyMap<string, Frontend | undefined>): Change[] {
     const delta: Delta = new Map();
+    const released: Frontend[] = [];
     for (const [key, next] of updates) {
       const old = this.#placed.get(key);
-      const placed = next && placeFrontend(next, old && numbered(old));
-      if (old !== undefined) this.#forget(old, delta);
+      if (old?.frontend === next) continue;
+      const placed = next && placeFrontend(next, old && numbered(old), this.owners.claim(next));
+      if (old !== undefined) {
+        this.#forget(old, delta);
+        released.push(old.frontend);
+      }
       if (placed !== undefined) this.#remember(placed, delta);
     }
+    // Not before all have claimed: a number that goes from one service port to another in one step would take its clients along.
+    for (const frontend of released) this.owners.release(frontend);
     const { remove, add } = elementChanges(delta);
     return [...this.#onDemand(add), ...remove, ...add];
   }
@@ -88,9 +106,10 @@ export class Programmed {
   #need(name: string, out: Change[]): void {
     const chain = chainByName(name);
     if (chain === undefined || this.#chains.has(name)) return;
-    const { chain: before, set } = neededBy(name);
+    const { chain: before, sets } = neededBy(name);
     if (before !== undefined) this.#need(before, out);
-    if (set !== undefined && !this.#sets.has(set.name)) {
+    for (const set of sets) {
+      if (this.#sets.has(set.name)) continue;
       this.#sets.add(set.name);
       out.push({ op: "add set", table: TABLE, set });
     }

@@ -1,8 +1,10 @@
 // What one frontend puts into which set.
 import { type Addr, addrBits, type Prefix } from "#ip";
-import { type Element, type Interval, prefixInterval, type SetHeader, type Verdict } from "#nft";
+import { type Element, type Interval, prefixInterval, type SetHeader } from "#nft";
 import type { Backend, Frontend } from "../types.ts";
-import { FIRST_NUMBER, pickChainName, REFUSE, rememberChainName, type Scope, SETS } from "./layout.ts";
+import { FIRST_NUMBER, REFUSE, type Scope, SETS } from "./layout.ts";
+import { entryChainName, pickChainName, rememberChainName } from "./on-demand.ts";
+import type { OwnerNumbers } from "./owners.ts";
 
 /** nft shows 127 bytes of a comment. */
 const COMMENT_CHARS = 127;
@@ -13,6 +15,7 @@ export interface Placed {
   readonly slots: readonly Backend[];
   /** The same of the frontend's `inside`. */
   readonly inside: readonly Backend[];
+  readonly owners: OwnerNumbers;
 }
 
 /** What has numbers already: ids of backends in their places. */
@@ -21,11 +24,12 @@ export interface Numbered {
   readonly inside: readonly string[];
 }
 
-export function placeFrontend(frontend: Frontend, old: Numbered | undefined): Placed {
+export function placeFrontend(frontend: Frontend, old: Numbered | undefined, owners: OwnerNumbers): Placed {
   return {
     frontend,
     slots: place(old?.slots ?? [], frontend.backends),
     inside: frontend.inside === undefined ? [] : place(old?.inside ?? [], frontend.inside),
+    owners,
   };
 }
 
@@ -49,32 +53,44 @@ function place(old: readonly string[], next: readonly Backend[]): Backend[] {
   return slots.flatMap((slot) => slot ?? homeless.next().value ?? []);
 }
 
+type Emit = (set: SetHeader, element: Element) => void;
+
 /** Calls `emit` for each element that belongs to this frontend alone. */
-export function elementsOf({ frontend, slots, inside }: Placed, emit: (set: SetHeader, element: Element) => void): void {
-  const { family, addr, protocol, port, affinitySeconds } = frontend;
+export function elementsOf(placed: Placed, emit: Emit): void {
+  const { frontend, slots, inside } = placed;
+  const { family, addr, protocol, port } = frontend;
   const comment = frontend.service.slice(0, COMMENT_CHARS);
   const sets = SETS[family];
   const key = [addr, protocol, port];
-  const sticky = affinitySeconds !== undefined;
-  const guarded = frontend.sources !== undefined;
-  const list = (map: SetHeader, backends: readonly Backend[], scope: Scope): void => {
-    emit(map, { key, data: { kind: "goto", chain: pickChainName(family, { count: backends.length, sticky, scope, guarded }) }, comment });
-    const first = FIRST_NUMBER[scope];
-    backends.forEach((backend, i) => {
-      emit(sets.endpoints, { key: [addr, protocol, port, first + i], data: [backend.addr, backend.port], comment });
-    });
-  };
-  if (slots.length > 0) list(sets.services, slots, "all");
+  if (slots.length > 0) listElements(placed, "all", emit);
   else emit(sets.noEndpoints, { key, data: frontend.whenEmpty === "drop" ? { kind: "drop" } : { kind: "goto", chain: REFUSE }, comment });
-  if (inside.length > 0) list(sets.inside, inside, "inside");
+  if (inside.length > 0) listElements(placed, "inside", emit);
   if (slots.length + inside.length === 0) return;
   for (const range of frontend.sources ?? []) emit(sets.sourceRanges, { key: [...key, rangeOf(range)], comment });
-  if (affinitySeconds !== undefined) {
-    const data: Verdict = { kind: "jump", chain: rememberChainName(family, affinitySeconds) };
-    emit(sets.sticky, { key, data, comment });
-  }
   if (frontend.inside !== undefined) emit(sets.keepsSource, { key, comment });
   else if (frontend.kind !== "ClusterIP") emit(sets.external, { key, comment });
+}
+
+/** One of the two lists of backends: how to choose among them, who they are, and who remembers. */
+function listElements({ frontend, slots, inside, owners }: Placed, scope: Scope, emit: Emit): void {
+  const { family, addr, protocol, port, affinitySeconds, sources } = frontend;
+  const comment = frontend.service.slice(0, COMMENT_CHARS);
+  const sets = SETS[family];
+  const key = [addr, protocol, port];
+  const isAll = scope === "all";
+  const backends = isAll ? slots : inside;
+  const owner = owners[scope];
+  const count = backends.length;
+  const to = (chain: string): Element => ({ key, data: { kind: "goto", chain }, comment });
+  emit(isAll ? sets.services : sets.inside, to(entryChainName(family, { scope, count, owner, guarded: sources !== undefined })));
+  if (owner !== undefined && affinitySeconds !== undefined) {
+    emit(isAll ? sets.spread : sets.insideSpread, to(pickChainName(family, scope, count)));
+    emit(isAll ? sets.sticky : sets.insideSticky, to(rememberChainName(family, owner, affinitySeconds)));
+  }
+  const first = FIRST_NUMBER[scope];
+  backends.forEach((backend, i) => {
+    emit(sets.endpoints, { key: [addr, protocol, port, first + i], data: [backend.addr, backend.port], comment });
+  });
 }
 
 /** As the kernel tells it back: one address is no interval. */
@@ -83,7 +99,7 @@ function rangeOf(prefix: Prefix): Interval | Addr {
 }
 
 /** Calls `emit` for each element that frontends share; it carries no comment, since it is no one's. */
-export function sharedBy({ frontend, slots, inside }: Placed, emit: (set: SetHeader, element: Element) => void): void {
+export function sharedBy({ frontend, slots, inside }: Placed, emit: Emit): void {
   const { family, addr, kind } = frontend;
   if (kind === "ClusterIP") emit(SETS[family].clusterIps, { key: [addr] });
   for (const backends of [slots, inside]) {

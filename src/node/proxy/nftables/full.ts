@@ -4,27 +4,65 @@ import { type Chain, type Change, type Element, formatKey, type NftSet, type Set
 import { frontendKey } from "../compile.ts";
 import type { ClusterCidrs } from "../types.ts";
 import { elementsOf, type Numbered, type Placed, sharedBy } from "./elements.ts";
-import { chainByName, FAMILIES, FIRST_NUMBER, neededBy, SETS, skeleton } from "./layout.ts";
+import { FAMILIES, FIRST_NUMBER, type Scope, SETS, skeleton } from "./layout.ts";
+import { chainByName, neededBy, ownerIn } from "./on-demand.ts";
+import type { OwnerNumbers } from "./owners.ts";
 
-/** The numbers that backends have in a table that was read, by frontend key. */
-export function slotsIn(table: Table | undefined): Map<string, Numbered> {
-  const slots = new Map<string, { readonly slots: string[]; readonly inside: string[] }>();
+/** Numbers that the kernel has for a frontend. */
+export interface Known extends Numbered {
+  readonly owners: OwnerNumbers;
+}
+
+interface Reading {
+  readonly slots: string[];
+  readonly inside: string[];
+  readonly owners: Partial<Record<Scope, number>>;
+}
+
+/** The numbers in a table that was read, by frontend key. */
+export function numbersIn(table: Table | undefined): Map<string, Known> {
+  const found = new Map<string, Reading>();
+  const of = (key: string): Reading => {
+    const reading = found.get(key) ?? { slots: [], inside: [], owners: {} };
+    found.set(key, reading);
+    return reading;
+  };
   for (const set of table?.sets ?? []) {
-    if (!FAMILIES.some((family) => SETS[family].endpoints.name === set.name)) continue;
-    for (const { key, data } of set.elements) {
-      const [addr, protocol, port, index] = key;
-      if (!isAddr(addr) || typeof protocol !== "number" || typeof port !== "number" || typeof index !== "number") continue;
-      if (data === undefined || "kind" in data) continue;
-      const [backend, backendPort] = data;
-      if (!isAddr(backend) || typeof backendPort !== "number") continue;
-      const id = frontendKey(addr, protocol, port);
-      const lists = slots.get(id) ?? { slots: [], inside: [] };
-      if (index < FIRST_NUMBER.inside) lists.slots[index] = formatAddrPort(backend, backendPort);
-      else if (index < 2 * FIRST_NUMBER.inside) lists.inside[index - FIRST_NUMBER.inside] = formatAddrPort(backend, backendPort);
-      slots.set(id, lists);
-    }
+    const sets = FAMILIES.map((family) => SETS[family]);
+    if (sets.some(({ endpoints }) => endpoints.name === set.name)) for (const element of set.elements) readBackend(element, of);
+    if (sets.some(({ services }) => services.name === set.name)) for (const element of set.elements) readOwner(element, "all", of);
+    if (sets.some(({ inside }) => inside.name === set.name)) for (const element of set.elements) readOwner(element, "inside", of);
   }
-  return slots;
+  return found;
+}
+
+function readBackend({ key, data }: Element, of: (key: string) => Reading): void {
+  const [addr, protocol, port, index] = key;
+  if (!isAddr(addr) || typeof protocol !== "number" || typeof port !== "number" || typeof index !== "number") return;
+  if (data === undefined || "kind" in data) return;
+  const [backend, backendPort] = data;
+  if (!isAddr(backend) || typeof backendPort !== "number") return;
+  const { slots, inside } = of(frontendKey(addr, protocol, port));
+  if (index < FIRST_NUMBER.inside) slots[index] = formatAddrPort(backend, backendPort);
+  else if (index < 2 * FIRST_NUMBER.inside) inside[index - FIRST_NUMBER.inside] = formatAddrPort(backend, backendPort);
+}
+
+function readOwner({ key, data }: Element, scope: Scope, of: (key: string) => Reading): void {
+  const [addr, protocol, port] = key;
+  if (!isAddr(addr) || typeof protocol !== "number" || typeof port !== "number") return;
+  if (data === undefined || !("kind" in data) || !("chain" in data)) return;
+  const number = ownerIn(data.chain);
+  if (number !== undefined) of(frontendKey(addr, protocol, port)).owners[scope] = number;
+}
+
+/** Numbers of service ports that are in use in a table that was read: in its rules, or by clients that are remembered. */
+export function ownersIn(table: Table | undefined, known: ReadonlyMap<string, Known>): Set<number> {
+  const numbers = new Set([...known.values()].flatMap(({ owners }) => Object.values(owners)));
+  for (const set of table?.sets ?? []) {
+    if (!FAMILIES.some((family) => SETS[family].affinity.name === set.name)) continue;
+    for (const { key } of set.elements) if (typeof key[2] === "number") numbers.add(key[2]);
+  }
+  return numbers;
 }
 
 type Part = Element["key"][number];
@@ -49,9 +87,9 @@ export function desiredTable(placed: Iterable<Placed>, cidrs: ClusterCidrs, curr
   const need = (name: string): void => {
     const chain = chainByName(name);
     if (chain === undefined || chains.has(name)) return;
-    const { chain: before, set } = neededBy(name);
+    const { chain: before, sets: used } = neededBy(name);
     if (before !== undefined) need(before);
-    if (set !== undefined) sets.set(set.name, set);
+    for (const set of used) sets.set(set.name, set);
     chains.set(name, chain);
   };
   for (const chain of current?.chains ?? []) need(chain.name);

@@ -7,8 +7,6 @@ import {
   concat,
   ct,
   type Datatype,
-  drop,
-  type Expr,
   equals,
   goto,
   hasFlags,
@@ -18,26 +16,21 @@ import {
   meta,
   type NftSet,
   named,
-  payload,
   prefixInterval,
   type Rule,
   reject,
-  SCTP,
   type SetHeader,
   type Statement,
   type Table,
   type TableId,
   TCP,
-  UDP,
 } from "#nft";
 import type { ClusterCidrs } from "../types.ts";
+import { daddr, frontendExpr, ofFamily, originalFrontend, perProtocol, rule, saddr } from "./expressions.ts";
 
 export const TABLE: TableId = { family: "inet", name: "fairlead-proxy" };
 
 export const FAMILIES: readonly Family[] = [4, 6];
-
-/** NFPROTO_*. */
-const NF_PROTO = { 4: 2, 6: 10 } as const;
 
 function addrType(family: Family): Datatype {
   return family === 4 ? "ipv4_addr" : "ipv6_addr";
@@ -61,11 +54,15 @@ export interface FamilySets {
   readonly clusterIps: SetHeader;
   /** Backend twice: who calls itself through a service needs another source address, or it answers itself directly. */
   readonly hairpin: SetHeader;
-  /** Frontend with ClientIP affinity → the chain that remembers for so long. */
+  /** Frontend with ClientIP affinity → the chain that remembers for so long; for the inside, where it has its own backends. */
   readonly sticky: SetHeader;
-  /** Client and frontend → backend. */
+  readonly insideSticky: SetHeader;
+  /** Frontend with affinity → which chain picks a backend for whom nobody remembers. This and the next three are made on demand. */
+  readonly spread: SetHeader;
+  readonly insideSpread: SetHeader;
+  /** Client, protocol and number of the service port → backend. */
   readonly affinity: SetHeader;
-  /** Frontend and who may use it. Like `affinity` it is made on demand: intervals in concatenations need Linux 5.6. */
+  /** Frontend and who may use it: intervals in concatenations need Linux 5.6. */
   readonly sourceRanges: SetHeader;
   readonly podCidrs: SetHeader;
   readonly serviceCidrs: SetHeader;
@@ -91,7 +88,16 @@ function familySets(family: Family): FamilySets {
     clusterIps: { name: `cluster-ips${family}`, key: [addr] },
     hairpin: { name: `hairpin${family}`, key: [addr, addr] },
     sticky: { name: `sticky${family}`, key: frontend, data: "verdict" },
-    affinity: { name: `affinity${family}`, key: [addr, ...frontend], data: backend, flags: ["dynamic", "timeout"], size: AFFINITY_SIZE },
+    insideSticky: { name: `inside-sticky${family}`, key: frontend, data: "verdict" },
+    spread: { name: `spread${family}`, key: frontend, data: "verdict" },
+    insideSpread: { name: `inside-spread${family}`, key: frontend, data: "verdict" },
+    affinity: {
+      name: `affinity${family}`,
+      key: [addr, "inet_proto", "index"],
+      data: backend,
+      flags: ["dynamic", "timeout"],
+      size: AFFINITY_SIZE,
+    },
     sourceRanges: { name: `source-ranges${family}`, key: [...frontend, addr], flags: ["interval"] },
     podCidrs: { name: `pod-cidrs${family}`, key: [addr], flags: ["interval"] },
     serviceCidrs: { name: `service-cidrs${family}`, key: [addr], flags: ["interval"] },
@@ -101,125 +107,13 @@ function familySets(family: Family): FamilySets {
 export const SETS: Readonly<Record<Family, FamilySets>> = { 4: familySets(4), 6: familySets(6) };
 
 export const REFUSE = "refuse";
+const STICKY = "sticky";
 
 /** Which of a frontend's lists of backends: the one that all share, or the other one that the inside has. */
 export type Scope = "all" | "inside";
 
 /** Both lists lie in one map; an EndpointSlice has at most 1,000 endpoints, and nobody has 65 of them behind one Service. */
 export const FIRST_NUMBER: Readonly<Record<Scope, number>> = { all: 0, inside: 0x1_0000 };
-
-const GUARDED = "guarded-";
-
-export interface Choice {
-  readonly count: number;
-  /** Looks first whether the client has a backend already. */
-  readonly sticky: boolean;
-  readonly scope: Scope;
-  /** Asks before all whether the client may use the frontend. */
-  readonly guarded: boolean;
-}
-
-/** Picks one of `count` backends. */
-export function pickChainName(family: Family, { count, sticky, scope, guarded }: Choice): string {
-  return `${guarded ? GUARDED : ""}${scope === "inside" ? "inside-" : ""}${sticky ? "stick" : "pick"}${family}-${count}`;
-}
-
-export function rememberChainName(family: Family, seconds: number): string {
-  return `remember${family}-${seconds}`;
-}
-
-/** A chain that elements go to, from its name: these are made on demand. */
-export function chainByName(name: string): Chain | undefined {
-  if (name.startsWith(GUARDED)) return { name, rules: guardRules(/^\D+4/.test(name) ? 4 : 6, name.slice(GUARDED.length)) };
-  const match = /^(inside-)?(pick|stick|remember)([46])-(\d+)$/.exec(name);
-  if (match === null) return undefined;
-  const [, inside, kind, digit, number] = match;
-  const family: Family = digit === "4" ? 4 : 6;
-  const n = Number(number);
-  const scope: Scope = inside === undefined ? "all" : "inside";
-  const rules = kind === "pick" ? pickRules(family, n, scope) : kind === "stick" ? stickRules(family, n, scope) : rememberRules(family, n);
-  return { name, rules };
-}
-
-/** What must exist before a chain that is made on demand: the chain it goes to, the map it uses. */
-export function neededBy(name: string): { readonly chain?: string; readonly set?: SetHeader } {
-  const family: Family = /^\D+4/.test(name) ? 4 : 6;
-  if (name.startsWith(GUARDED)) return { chain: name.slice(GUARDED.length), set: SETS[family].sourceRanges };
-  if (/^(inside-)?stick/.test(name)) return { chain: name.replace("stick", "pick"), set: SETS[family].affinity };
-  return name.startsWith("remember") ? { set: SETS[family].affinity } : {};
-}
-
-function ofFamily(family: Family): Statement {
-  return equals(meta("nfproto"), NF_PROTO[family]);
-}
-
-function saddr(family: Family): Expr {
-  return payload(family === 4 ? "ip saddr" : "ip6 saddr");
-}
-
-function daddr(family: Family): Expr {
-  return payload(family === 4 ? "ip daddr" : "ip6 daddr");
-}
-
-function frontendExpr(family: Family): Expr {
-  return concat(daddr(family), meta("l4proto"), payload("th dport"));
-}
-
-/** The frontend that the client used, after the packet's own destination became the backend. */
-function originalFrontend(family: Family): readonly Expr[] {
-  return [ct(family === 4 ? "ip daddr" : "ip6 daddr", "original"), meta("l4proto"), ct("proto-dst", "original")];
-}
-
-function dnatTo(family: Family, key: Expr, map: SetHeader): Statement {
-  const to: Expr = { kind: "map", key, map: map.name, type: map.data === "verdict" ? [] : (map.data ?? []) };
-  return { kind: "dnat", family: family === 4 ? "ip" : "ip6", to };
-}
-
-function pickRules(family: Family, count: number, scope: Scope): Rule[] {
-  const first = FIRST_NUMBER[scope];
-  const choose = (mod: number): Rule => {
-    const number: Expr = { kind: "numgen", mode: "random", mod, ...(first > 0 && { offset: first }) };
-    const key = concat(daddr(family), meta("l4proto"), payload("th dport"), number);
-    return { statements: [ofFamily(family), dnatTo(family, key, SETS[family].endpoints)] };
-  };
-  if (count === 1) return [choose(1)];
-  // A transaction may come between the look-up of the count and that of the backend, and take the last number away. The first stays.
-  return [choose(count), { ...choose(1), comment: "the number is gone" }];
-}
-
-/** A drop in a nat chain leaves nothing behind: the connection is not confirmed, and its next packet is asked again. */
-function guardRules(family: Family, next: string): Rule[] {
-  const client = concat(daddr(family), meta("l4proto"), payload("th dport"), saddr(family));
-  return [
-    { statements: [ofFamily(family), inSet(client, SETS[family].sourceRanges.name, true), drop()], comment: "loadBalancerSourceRanges" },
-    { statements: [goto(next)] },
-  ];
-}
-
-function stickRules(family: Family, count: number, scope: Scope): Rule[] {
-  const client = concat(saddr(family), daddr(family), meta("l4proto"), payload("th dport"));
-  return [
-    { statements: [ofFamily(family), dnatTo(family, client, SETS[family].affinity)] },
-    { statements: [goto(pickChainName(family, { count, sticky: false, scope, guarded: false }))] },
-  ];
-}
-
-/** `update` leaves the backend of a client that is known, and starts its time anew. */
-function rememberRules(family: Family, seconds: number): Rule[] {
-  const key = concat(ct(family === 4 ? "ip saddr" : "ip6 saddr", "original"), ...originalFrontend(family));
-  const data = concat(daddr(family), payload("th dport"));
-  const update: Statement = { kind: "dynset", op: "update", set: SETS[family].affinity.name, key, data, timeoutMs: seconds * 1000 };
-  return perProtocol(family, update);
-}
-
-/** nft knows the type of `ct proto-dst` only after a match on the protocol. */
-function perProtocol(family: Family, ...statements: readonly Statement[]): Rule[] {
-  return [TCP, UDP, SCTP].map((protocol) => rule(undefined, ofFamily(family), equals(meta("l4proto"), protocol), ...statements));
-}
-
-function rule(comment: string | undefined, ...statements: readonly Statement[]): Rule {
-  return comment === undefined ? { statements } : { statements, comment };
-}
 
 const isOwnAddress: Statement = equals({ kind: "fib", keys: ["saddr"], result: "type" }, named("fib_addrtype", "local"));
 
@@ -245,7 +139,6 @@ function sourceRules(family: Family): Rule[] {
   const originalAddr = ct(family === 4 ? "ip daddr" : "ip6 daddr", "original");
   const frontend = concat(...originalFrontend(family));
   return [
-    ...perProtocol(family, { kind: "vmap", key: frontend, map: sets.sticky.name }),
     rule("hairpin", ofFamily(family), inSet(concat(saddr(family), daddr(family)), sets.hairpin.name), MASQUERADE),
     rule(
       "ClusterIP from outside the pod network",
@@ -257,6 +150,18 @@ function sourceRules(family: Family): Rule[] {
     ...perProtocol(family, inSet(frontend, sets.external.name), MASQUERADE),
     // The node's own address may be one that its backends elsewhere have no way back to.
     ...perProtocol(family, inSet(frontend, sets.keepsSource.name), isOwnAddress, MASQUERADE),
+  ];
+}
+
+/** Who has which backend now. Pods and the node itself may have others than the outside, and no connection is remembered twice. */
+function stickyRules(family: Family): Rule[] {
+  const { insideSticky, sticky, podCidrs } = SETS[family];
+  const frontend = concat(...originalFrontend(family));
+  const inside: Statement = { kind: "vmap", key: frontend, map: insideSticky.name };
+  return [
+    ...perProtocol(family, inSet(saddr(family), podCidrs.name), inside),
+    ...perProtocol(family, isOwnAddress, inside),
+    ...perProtocol(family, { kind: "vmap", key: frontend, map: sticky.name }),
   ];
 }
 
@@ -300,7 +205,8 @@ function skeletonChains(): Chain[] {
       rules: [rule(undefined, equals(meta("l4proto"), TCP), reject("tcp reset")), rule(undefined, reject("icmpx port-unreachable"))],
     },
     { name: "unreachable", rules: FAMILIES.flatMap(unreachableRules) },
-    { name: "source", rules: FAMILIES.flatMap(sourceRules) },
+    { name: STICKY, rules: FAMILIES.flatMap(stickyRules) },
+    { name: "source", rules: [rule(undefined, jump(STICKY)), ...FAMILIES.flatMap(sourceRules)] },
     base(
       "nat-prerouting",
       { type: "nat", hook: "prerouting", priority: -100 },
@@ -326,11 +232,19 @@ function cidrElements(set: SetHeader, family: Family, cidrs: readonly Prefix[]):
   return { ...set, elements: cidrs.filter(({ addr }) => addr.family === family).map((cidr) => ({ key: [prefixInterval(cidr)] })) };
 }
 
+const ON_DEMAND: ReadonlySet<keyof FamilySets> = new Set(["affinity", "spread", "insideSpread", "sourceRanges"]);
+const WITH_CIDRS: ReadonlySet<keyof FamilySets> = new Set(["podCidrs", "serviceCidrs"]);
+
+function isEmptyAtFirst(name: string): boolean {
+  const names: ReadonlySet<string> = ON_DEMAND.union(WITH_CIDRS);
+  return !names.has(name);
+}
+
 /** All sets that are always there, empty but for the CIDRs. */
 function skeletonSets(cidrs: ClusterCidrs): NftSet[] {
   return FAMILIES.flatMap((family) => {
-    const { affinity: _affinity, sourceRanges: _ranges, podCidrs, serviceCidrs, ...others } = SETS[family];
-    const empty = Object.values(others).map((set): NftSet => ({ ...set, elements: [] }));
+    const { podCidrs, serviceCidrs } = SETS[family];
+    const empty = Object.entries(SETS[family]).flatMap(([name, set]) => (isEmptyAtFirst(name) ? { ...set, elements: [] } : []));
     return [...empty, cidrElements(podCidrs, family, cidrs.podCidrs), cidrElements(serviceCidrs, family, cidrs.serviceCidrs)];
   });
 }
