@@ -57,7 +57,7 @@ for (const name of kinds) {
     .sort();
   if (files.length === 0) continue;
   // Not for kinds that still have kernel objects to remove after a timeout.
-  const fileMs = name === "unit" ? 2 * kind.timeoutMs : 0;
+  const fileMs = name === "unit" || kind.where === "kernel" ? 2 * kind.timeoutMs : 0;
   const limits = [`--test-concurrency=${kind.concurrency}`, `--test-timeout=${kind.timeoutMs}`];
   console.log(`# ${name}: ${files.length} files`);
   const command = [node, "--test", "--import=./scripts/deadline.ts", ...limits, ...files];

@@ -19,8 +19,19 @@ function kernelPackage(cwd: string): string {
   return name;
 }
 
-function unpack(cwd: string, root: string): void {
+function download(cwd: string): void {
   run(cwd, ["apt-get", "download", "-q", kernelPackage(cwd), "busybox-static", "kmod"]);
+}
+
+function unpack(cwd: string, root: string): void {
+  try {
+    download(cwd);
+  } catch (err) {
+    // Package lists that are missing, or so old that they name files that are gone.
+    if (process.getuid?.() !== 0) throw err;
+    run(cwd, ["apt-get", "update", "-q"]);
+    download(cwd);
+  }
   for (const file of globSync("*.deb", { cwd })) run(cwd, ["dpkg", "-x", file, root]);
   // What the package's own script would do when it is installed.
   for (const release of readdirSync(join(root, "lib/modules"))) run(cwd, [join(root, "bin/kmod"), "-b", root, release], "depmod");

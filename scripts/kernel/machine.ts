@@ -60,9 +60,9 @@ async function untimelyEnd(child: ChildProcess, name: string): Promise<never> {
 /** Flag of /proc/net/unix (include/linux/net.h). */
 const SO_ACCEPTCON = "00010000";
 
-async function listening(path: string): Promise<void> {
+async function listening(path: string, signal: AbortSignal): Promise<void> {
   const isListening = (line: string): boolean => line.endsWith(` ${path}`) && line.includes(SO_ACCEPTCON);
-  while (!readFileSync("/proc/net/unix", "latin1").split("\n").some(isListening)) await delay(5);
+  while (!readFileSync("/proc/net/unix", "latin1").split("\n").some(isListening)) await delay(5, undefined, { signal });
 }
 
 async function streamServer(path: string, stream: MarkedStream): Promise<Server> {
@@ -99,6 +99,7 @@ export async function runInMachine(image: Image, command: Command, options: Mach
   const err = markedStream(mark, options.stderr);
   const limit = AbortSignal.timeout(options.timeoutMs);
   const stop = AbortSignal.any([limit, options.signal]);
+  const done = new AbortController();
   const children: ChildProcess[] = [];
   const servers: Server[] = [];
   const clear = (): void => {
@@ -115,7 +116,7 @@ export async function runInMachine(image: Image, command: Command, options: Mach
     children.push(share);
     const shareEnd = untimelyEnd(share, "virtiofsd");
     const stopped = once(stop, "abort").then(() => Promise.reject(stop.reason));
-    await Promise.race([listening(`${dir}/tree`), shareEnd, stopped]);
+    await Promise.race([listening(`${dir}/tree`, done.signal), shareEnd, stopped]);
     const qemu = start([image.qemu, ...qemuArguments(image, options)], dir, console);
     children.push(qemu);
     const [status] = await Promise.race([Promise.all([out.status, err.status]), untimelyEnd(qemu, "qemu"), stopped]);
@@ -129,6 +130,7 @@ export async function runInMachine(image: Image, command: Command, options: Mach
       cause,
     });
   } finally {
+    done.abort();
     out.flush();
     err.flush();
     for (const server of servers) server.close();
