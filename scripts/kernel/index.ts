@@ -20,6 +20,7 @@ export const NO_MACHINE = 69;
 const MACHINE_FAILED = 125;
 
 const ENDING: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+const STREAMS: readonly NodeJS.WriteStream[] = [process.stdout, process.stderr];
 
 function passedThrough(): Record<string, string> {
   const isPassed = (name: string): boolean => ["PATH", "HOME", "LANG"].includes(name) || name.startsWith("FAIRLEAD_");
@@ -42,7 +43,10 @@ export async function runInKernel(argv: readonly string[], options: KernelOption
     endedBy = signal;
     controller.abort(new Error(`ended by ${signal}`));
   };
+  // Nobody reads any more: an error event, as Node ignores the signal.
+  const endByPipe = (): void => end("SIGPIPE");
   for (const signal of ENDING) process.on(signal, end);
+  for (const stream of STREAMS) stream.on("error", endByPipe);
   try {
     return await runInMachine(
       image,
@@ -63,5 +67,6 @@ export async function runInKernel(argv: readonly string[], options: KernelOption
     return endedBy === undefined ? MACHINE_FAILED : 128 + constants.signals[endedBy];
   } finally {
     for (const signal of ENDING) process.removeListener(signal, end);
+    for (const stream of STREAMS) stream.removeListener("error", endByPipe);
   }
 }
