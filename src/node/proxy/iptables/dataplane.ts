@@ -1,15 +1,15 @@
 // Services through iptables-restore. The only file of this mode that acts.
-import { errorMessage, type Logger } from "#base";
+import { errorCode, errorMessage, type Logger } from "#base";
 import type { Family } from "#ip";
 import type { NetNs } from "#linux";
 import type { Affinity, Dataplane, FrontendUpdate, Replaced } from "../dataplane.ts";
 import type { ClusterCidrs, Frontend } from "../types.ts";
 import { readLists } from "./affinity.ts";
-import { type Changes, formatRestore } from "./restore.ts";
+import { formatRestore } from "./restore.ts";
 import { TABLES, type TableName } from "./rules.ts";
 import { Ruleset } from "./ruleset.ts";
 import { diffTable, parseSaved, removal, type SavedTable, sizeOf, type TableChange } from "./saved.ts";
-import type { Iptables } from "./tool.ts";
+import { type Iptables, TOO_LONG } from "./tool.ts";
 
 export interface IptablesOptions {
   readonly iptables: Iptables;
@@ -18,6 +18,9 @@ export interface IptablesOptions {
   readonly cidrs: ClusterCidrs;
   readonly logger: Logger;
 }
+
+/** So many rules of up to 1 kB fit into the socket buffer that everybody may have (net.core.wmem_default, 208 KiB). */
+const MAX_LINES = 200;
 
 const FAMILIES: readonly Family[] = [4, 6];
 
@@ -116,10 +119,21 @@ export class IptablesDataplane implements Dataplane {
   }
 
   async #write(family: Family, changes: Changes): Promise<void> {
-    const text = formatRestore(changes);
-    if (text !== "") await this.#o.iptables.restore(family, text);
+    const { iptables } = this.#o;
+    for (const table of TABLES) {
+      const text = formatRestore(table, changes[table]);
+      if (text === "") continue;
+      try {
+        await iptables.restore(family, text);
+      } catch (err) {
+        if (errorCode(err) !== TOO_LONG) throw err;
+        await iptables.restore(family, formatRestore(table, changes[table], MAX_LINES));
+      }
+    }
   }
 }
+
+type Changes = Readonly<Record<TableName, TableChange>>;
 
 function perTable(of: (table: TableName) => TableChange): Changes {
   return { filter: of("filter"), nat: of("nat") };

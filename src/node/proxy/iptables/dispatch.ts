@@ -84,6 +84,7 @@ export class Dispatch {
     }
   }
 
+  /** Of all chains that are there; each comes after the one that leads to it. */
   names(): MapIterator<string> {
     return this.#nodes.keys();
   }

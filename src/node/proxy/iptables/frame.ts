@@ -63,14 +63,6 @@ function natChains(family: Family, pods: readonly Prefix[]): Map<string, readonl
         ...pods.map((src): Rule => ({ src, target: inside })),
       ],
     ],
-    [
-      FRAME.postrouting,
-      [
-        { marked: "inside", target: { kind: "mark", bit: "inside", on: false } },
-        { marked: "masquerade", target: { kind: "jump", chain: FRAME.masquerade } },
-        ...pods.map((src): Rule => ({ src, target: { kind: "jump", chain: FRAME.leaving } })),
-      ],
-    ],
     [FRAME.masquerade, [{ target: { kind: "mark", bit: "masquerade", on: false } }, { target: { kind: "masquerade" } }]],
     [
       FRAME.leaving,
@@ -78,6 +70,14 @@ function natChains(family: Family, pods: readonly Prefix[]): Map<string, readonl
         ...pods.map((dst): Rule => ({ dst, target: leave })),
         { dst: MULTICAST[family], target: leave },
         { comment: "pods leave the cluster", target: { kind: "masquerade" } },
+      ],
+    ],
+    [
+      FRAME.postrouting,
+      [
+        { marked: "inside", target: { kind: "mark", bit: "inside", on: false } },
+        { marked: "masquerade", target: { kind: "jump", chain: FRAME.masquerade } },
+        ...pods.map((src): Rule => ({ src, target: { kind: "jump", chain: FRAME.leaving } })),
       ],
     ],
   ]);

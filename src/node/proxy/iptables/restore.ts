@@ -1,14 +1,17 @@
-// Changes as the input of iptables-restore --noflush. What stands between `*table` and `COMMIT` happens at once.
-import { TABLES, type TableName } from "./rules.ts";
-import type { TableChange } from "./saved.ts";
-import { sizeOf } from "./saved.ts";
+// Changes as the input of iptables-restore --noflush, table by table. What stands between `*table` and `COMMIT` happens at once.
+import type { TableName } from "./rules.ts";
+import type { ChainTexts } from "./ruleset.ts";
+import { sizeOf, type TableChange } from "./saved.ts";
 
-export type Changes = Readonly<Record<TableName, TableChange>>;
-
-/** Empty: there is nothing to do. */
-export function formatRestore(changes: Changes): string {
-  return TABLES.filter((table) => sizeOf(changes[table]) > 0)
-    .map((table) => section(table, changes[table]))
+/**
+ * Empty: there is nothing to do. With `maxLines` it is several steps, none much longer than that, through which packets always find
+ * their way: a chain is written after those it leads to, and what goes is emptied first.
+ */
+export function formatRestore(table: TableName, change: TableChange, maxLines?: number): string {
+  const all = maxLines === undefined ? [change] : steps(change, maxLines);
+  return all
+    .filter((step) => sizeOf(step) > 0)
+    .map((step) => section(table, step))
     .join("");
 }
 
@@ -21,11 +24,42 @@ function section(table: TableName, { chains, addLeads, removeLeads }: TableChang
     `*${table}`,
     ...names,
     ...rules,
-    // First in their chains, as others that want their packets untranslated expect (and as kube-proxy's are).
+    // First in their chains, where kube-proxy's are too: others translate or refuse what services leave to them.
     ...addLeads.map(({ chain, rule }) => `-I ${chain} ${rule}`),
     ...removeLeads.map(({ chain, rule }) => `-D ${chain} ${rule}`),
     ...gone,
     "COMMIT",
   ];
   return `${lines.join("\n")}\n`;
+}
+
+const NO_LEADS = { addLeads: [], removeLeads: [] };
+
+function steps({ chains, addLeads, removeLeads }: TableChange, maxLines: number): TableChange[] {
+  const written = [...chains].filter(([, text]) => text !== undefined);
+  const gone = [...chains].filter(([, text]) => text === undefined);
+  const emptied = gone.map(([name]): [string, string] => [name, ""]);
+  return [
+    ...inGroups(written, maxLines).map((group) => ({ chains: group, ...NO_LEADS })),
+    { chains: new Map(), addLeads, removeLeads },
+    ...inGroups([...emptied], maxLines).map((group) => ({ chains: group, ...NO_LEADS })),
+    ...inGroups(gone, maxLines).map((group) => ({ chains: group, ...NO_LEADS })),
+  ];
+}
+
+function inGroups(chains: readonly (readonly [string, string | undefined])[], maxLines: number): ChainTexts[] {
+  const groups: ChainTexts[] = [];
+  let room = 0;
+  for (const [name, text] of chains) {
+    const lines = text === "" ? 1 : text === undefined ? 2 : 1 + text.split("\n").length;
+    let group = groups.at(-1);
+    if (group === undefined || lines > room) {
+      group = new Map();
+      groups.push(group);
+      room = maxLines;
+    }
+    group.set(name, text);
+    room -= lines;
+  }
+  return groups;
 }

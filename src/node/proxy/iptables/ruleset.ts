@@ -9,7 +9,7 @@ import { FRAME } from "./names.ts";
 import { formatChain, formatRule, type Rule, TABLES, type TableName, type Target } from "./rules.ts";
 import { compilePort, endpointChain, servicePortId } from "./service-port.ts";
 
-/** Chains with their rules as iptables-save prints them; undefined: not there. */
+/** Chains with their rules as iptables-save prints them, each after those it leads to; undefined: not there. */
 export type ChainTexts = Map<string, string | undefined>;
 export type TableTexts = Readonly<Record<TableName, ChainTexts>>;
 
@@ -43,11 +43,9 @@ export class Ruleset {
   all(): TableTexts {
     const out: TableTexts = { filter: new Map(), nat: new Map() };
     const frame = frameChains(this.#family, this.#cidrs);
-    for (const table of TABLES) {
-      for (const [name, rules] of frame[table]) out[table].set(name, formatChain(name, rules.map(formatRule)));
-      for (const name of this.#dispatch[table].names()) out[table].set(name, this.#dispatch[table].text(name));
-    }
+    for (const table of TABLES) for (const [name, rules] of frame[table]) out[table].set(name, formatChain(name, rules.map(formatRule)));
     for (const id of this.#ports.keys()) this.#textsOf(id, out.nat);
+    for (const table of TABLES) this.#dispatchTexts(table, this.#dispatch[table].names(), out);
     return out;
   }
 
@@ -129,9 +127,17 @@ export class Ruleset {
 
   #texts(ports: ReadonlySet<string>, paths: Readonly<Record<TableName, ReadonlySet<string>>>): TableTexts {
     const out: TableTexts = { filter: new Map(), nat: new Map() };
-    for (const table of TABLES) for (const name of paths[table]) out[table].set(name, this.#dispatch[table].text(name));
     for (const id of ports) this.#textsOf(id, out.nat);
+    for (const table of TABLES) this.#dispatchTexts(table, paths[table], out);
     return out;
+  }
+
+  /** `names`: from the root outward. */
+  #dispatchTexts(table: TableName, names: Iterable<string>, out: TableTexts): void {
+    for (const name of [...names].reverse()) {
+      const text = this.#dispatch[table].text(name);
+      if (text !== undefined) out[table].set(name, text);
+    }
   }
 
   #textsOf(id: string, out: ChainTexts): void {

@@ -10,6 +10,7 @@ export function servicePortId({ service, protocol }: Frontend): string {
 }
 
 export interface CompiledPort {
+  /** Each after those it leads to. */
   readonly chains: ReadonlyMap<string, readonly Rule[]>;
   /** Where packets to a frontend go on, by key. Frontends without backends are not in it. */
   readonly entries: ReadonlyMap<string, string>;
@@ -77,10 +78,10 @@ class PortCompiler {
   chains(): Map<string, readonly Rule[]> {
     const out = new Map<string, readonly Rule[]>();
     for (const list of this.#lists.values()) {
-      out.set(list.chain, this.#listRules(list));
       for (const backend of list.backends) {
         if (needsChain(backend, list.seconds)) out.set(endpointChain(this.#id, backend), this.#endpointRules(backend, list));
       }
+      out.set(list.chain, this.#listRules(list));
     }
     for (const { chain, rules } of this.#ways.values()) out.set(chain, rules);
     return out;

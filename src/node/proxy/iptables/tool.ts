@@ -19,6 +19,9 @@ export interface Iptables {
 /** Of FairleadError when the programs are not installed. */
 export const IPTABLES_MISSING = "IptablesMissing";
 
+/** Of FairleadError when the kernel takes less than all at once: nf_tables, from a user namespace (netlink(7), SO_SNDBUFFORCE). */
+export const TOO_LONG = "IptablesTooLong";
+
 const COMMANDS: Readonly<Record<Family, string>> = { 4: "iptables", 6: "ip6tables" };
 
 /** How long to wait for other programs that hold the lock. */
@@ -127,7 +130,7 @@ function restoreError(name: string, text: string, { code, stderr }: Omit<Finishe
   const line = number === undefined ? undefined : text.split("\n")[Number(number) - 1];
   const at = line === undefined ? "" : ` at line ${number}, "${line}"`;
   return new FairleadError(`Cannot write the service rules: ${name} ended with ${code}${at}: ${brief(stderr)}`, {
-    code: "IptablesRestore",
+    code: stderr.includes("Message too long") ? TOO_LONG : "IptablesRestore",
     op: name,
     facts: { exitCode: code, stderr, ...(line !== undefined && { line: Number(number), text: line }) },
   });
