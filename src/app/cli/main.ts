@@ -15,6 +15,8 @@ const program = new Command("fairlead")
 const clusterOption = (): Option => new Option("--name <name>", "the cluster's name").default(DEFAULT_NAME);
 const namespaceOption = (): Option => new Option("-n, --namespace <namespace>", "the objects' namespace").default("default");
 const fileOption = (): Option => new Option("-f, --filename <path...>", "manifests: a file, a directory, or - for standard input");
+const proxyModeOption = (): Option =>
+  new Option("--proxy-mode <mode>", "how nodes make Services").choices(["nftables", "iptables", "ipvs"]).default("nftables");
 
 function integer(min: number, max: number): (text: string) => number {
   return (text) => {
@@ -32,7 +34,7 @@ program
   .option("--nodes <n>", "how many nodes", integer(1, 200), 3)
   .addOption(new Option("--ip-family <family>", "address families of pods and Services").choices(["ipv4", "ipv6", "dual"]).default("dual"))
   .addOption(new Option("--overlay <backend>", "how pod traffic crosses between nodes").choices(["vxlan", "host-gw"]).default("vxlan"))
-  .addOption(new Option("--proxy-mode <mode>", "how nodes make Services").choices(["nftables", "iptables", "ipvs"]).default("nftables"))
+  .addOption(proxyModeOption())
   .option("--api-port <port>", "port of the API on the host's loopback; 0 is a free one", integer(0, 65535), 0)
   .option("--foreground", "stay, and remove the cluster at Ctrl-C", false)
   .action(async (options) => (await import("./commands/up.ts")).up(options));
@@ -122,6 +124,32 @@ program
   .option("-t, --tty", "standard input is a terminal", false)
   .action(async (pod: string, command: string[], options) => {
     process.exitCode = await (await import("./commands/exec.ts")).exec(pod, command, options);
+  });
+
+program
+  .command("agent")
+  .description("run Fairlead's part of a real node, in place of kube-proxy; in the foreground, until SIGTERM")
+  .optionsGroup("What runs:")
+  .addOption(new Option("--only <part>", "the part that runs; the others are for sandboxes").choices(["proxy"]))
+  .addOption(proxyModeOption())
+  .option("--node-name <name>", "the name of this node's Node (default: the host name)")
+  .addOption(new Option("--log-format <format>", "auto is text on a terminal").choices(["auto", "json", "text"]).default("auto"))
+  .optionsGroup("The cluster:")
+  .option("--kubeconfig <file>", "where the API server is (default: the service account of the pod that this runs in)")
+  .option("--cluster-cidr <blocks>", "where pods have their addresses from: A,B (default: the Pod CIDRs of all Nodes)")
+  .addOption(
+    new Option("--detect-local-mode <mode>", "without --cluster-cidr: the Pod CIDRs of all Nodes, or of this one")
+      .choices(["ClusterCIDR", "NodeCIDR"])
+      .default("ClusterCIDR"),
+  )
+  .option("--service-cidr <blocks>", "where Services have their addresses from: A,B (default: the cluster's ServiceCIDR objects)")
+  .optionsGroup("Who asks how it is:")
+  .option("--healthz-bind-address <address:port>", 'of /healthz and /livez, "" is none (default: 0.0.0.0:10256 and [::]:10256)')
+  .option("--metrics-bind-address <address:port>", 'of /metrics and /proxyMode, "" is none (default: 127.0.0.1:10249)')
+  .optionsGroup("Instead:")
+  .option("--cleanup", "remove what agents have left in this machine's network, say what it was, and end", false)
+  .action(async (options) => {
+    process.exitCode = await (await import("./commands/agent.ts")).agent(options);
   });
 
 program

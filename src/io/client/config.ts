@@ -14,6 +14,8 @@ export interface ClientConfig {
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
   readonly token?: string | undefined;
+  /** Where `token` was read: it is read again each minute, since tokens of service accounts are replaced before they expire. */
+  readonly tokenFile?: string | undefined;
   /** The name to expect in the server's certificate, when it is not the host of `server`. */
   readonly tlsServerName?: string | undefined;
   readonly insecureSkipTlsVerify?: boolean | undefined;
@@ -51,7 +53,7 @@ export function loadKubeconfig(jsonText: string, baseDir: string = "."): ClientC
     ca: data(cluster, "certificate-authority", baseDir),
     cert: data(user, "client-certificate", baseDir),
     key: data(user, "client-key", baseDir),
-    token: token(user, baseDir),
+    ...token(user, baseDir),
     tlsServerName: optionalText(cluster, "tls-server-name"),
     insecureSkipTlsVerify: cluster["insecure-skip-tls-verify"] === true,
     namespace: optionalText(context, "namespace"),
@@ -79,6 +81,7 @@ export function inClusterConfig(env: Readonly<Record<string, string | undefined>
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     ca: readText(`${SERVICE_ACCOUNT_DIR}/ca.crt`, "cluster CA"),
     token: readText(`${SERVICE_ACCOUNT_DIR}/token`, "service account token").trim(),
+    tokenFile: `${SERVICE_ACCOUNT_DIR}/token`,
     namespace: readText(`${SERVICE_ACCOUNT_DIR}/namespace`, "namespace").trim(),
   };
 }
@@ -117,11 +120,17 @@ function data(object: Json, field: string, baseDir: string): string | undefined 
   return file === undefined ? undefined : readText(resolve(baseDir, file), field);
 }
 
-function token(user: Json, baseDir: string): string | undefined {
+function token(user: Json, baseDir: string): Pick<ClientConfig, "token" | "tokenFile"> {
+  for (const field of ["exec", "auth-provider"]) {
+    if (user[field] === undefined) continue;
+    throw new InputError(`user.${field}`, "is a program that makes credentials, which is not supported; use a token or a client certificate");
+  }
   const inline = optionalText(user, "token");
-  if (inline !== undefined) return inline;
+  if (inline !== undefined) return { token: inline };
   const file = optionalText(user, "tokenFile");
-  return file === undefined ? undefined : readText(resolve(baseDir, file), "tokenFile").trim();
+  if (file === undefined) return {};
+  const tokenFile = resolve(baseDir, file);
+  return { token: readText(tokenFile, "tokenFile").trim(), tokenFile };
 }
 
 function readText(path: string, what: string): string {

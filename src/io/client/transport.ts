@@ -1,4 +1,5 @@
 // One keep-alive HTTP connection pool to the API server, on node:http(s): `fetch` brings undici and about 8 MiB into every process.
+import { readFileSync } from "node:fs";
 import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { errorCode, errorMessage, FairleadError } from "#base";
@@ -74,6 +75,7 @@ interface Pool {
   readonly base: RequestOptions;
   readonly pathPrefix: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly token: () => string | undefined;
   readonly server: string;
   readonly timeoutMs: number;
 }
@@ -101,10 +103,29 @@ function connectionPool(config: ClientConfig): Pool {
     headers: {
       host: url.host,
       "user-agent": config.userAgent ?? "fairlead",
-      ...(config.token === undefined ? {} : { authorization: `Bearer ${config.token}` }),
     },
+    token: tokenSource(config),
     server: config.socketPath === undefined ? config.server : `unix:${config.socketPath}`,
     timeoutMs: config.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+  };
+}
+
+const TOKEN_MS = 60_000;
+
+/** One that comes from a file is read again each minute; while the file cannot be read, the last one stays. */
+function tokenSource({ token, tokenFile }: ClientConfig): () => string | undefined {
+  if (tokenFile === undefined) return () => token;
+  let known = token;
+  let readAt = performance.now();
+  return () => {
+    if (performance.now() - readAt < TOKEN_MS) return known;
+    readAt = performance.now();
+    try {
+      known = readFileSync(tokenFile, "utf8").trim();
+    } catch {
+      // The server will say when it is not good any more.
+    }
+    return known;
   };
 }
 
@@ -132,6 +153,7 @@ function unwrapStale(err: unknown): never {
 
 function attempt(pool: Pool, request: HttpRequest, timeoutMs: number): Promise<IncomingMessage> {
   const body = request.body === undefined ? undefined : JSON.stringify(request.body);
+  const token = pool.token();
   return new Promise((resolve, reject) => {
     const req = pool.request({
       ...pool.base,
@@ -140,6 +162,7 @@ function attempt(pool: Pool, request: HttpRequest, timeoutMs: number): Promise<I
       path: pool.pathPrefix + request.path,
       headers: {
         ...pool.headers,
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         accept: request.accept ?? "application/json",
         ...(body === undefined
           ? {}

@@ -5,4 +5,5 @@ export { formatMetrics, type OverlayMetrics } from "./metrics.ts";
 export { VTEP_MAC_ANNOTATION, VXLAN_LINK } from "./names.ts";
 export { podCidrsOf } from "./nodes.ts";
 export { type Overlay, type OverlayOptions, podMtu, startOverlay } from "./reconcile.ts";
+export { removeOverlay } from "./remove.ts";
 export type { LocalNode, OverlayBackend, OverlayProblem, OverlayState, PeerNode, Underlay } from "./types.ts";

@@ -39,26 +39,33 @@ export function checkMode(mode: ProxyMode): void {
 export interface ModeRemoval {
   readonly mode: ProxyMode;
   readonly removed: readonly string[];
-  /** Why the mode could not be asked: then there is nothing of it, or nothing that could be seen. */
+  /** Why this machine cannot have anything of this mode. */
+  readonly unavailable?: unknown;
+  /** Why something may be left. */
   readonly error?: unknown;
 }
 
 /** Takes out what any mode has put into the kernel. */
 export async function removeAllModes(netns: NetNs | undefined): Promise<readonly ModeRemoval[]> {
   const out: ModeRemoval[] = [];
-  for (const mode of Object.keys(DATAPLANES) as ProxyMode[]) {
-    try {
-      const dataplane = openToAsk(mode, netns);
-      try {
-        out.push({ mode, removed: await dataplane.remove() });
-      } finally {
-        dataplane.close();
-      }
-    } catch (error) {
-      out.push({ mode, removed: [], error });
-    }
-  }
+  for (const mode of Object.keys(DATAPLANES) as ProxyMode[]) out.push(await removeMode(mode, netns));
   return out;
+}
+
+async function removeMode(mode: ProxyMode, netns: NetNs | undefined): Promise<ModeRemoval> {
+  let dataplane: Dataplane;
+  try {
+    dataplane = openToAsk(mode, netns);
+  } catch (unavailable) {
+    return { mode, removed: [], unavailable };
+  }
+  try {
+    return { mode, removed: await dataplane.remove() };
+  } catch (error) {
+    return { mode, removed: [], error };
+  } finally {
+    dataplane.close();
+  }
 }
 
 function openToAsk(mode: ProxyMode, netns: NetNs | undefined): Dataplane {
