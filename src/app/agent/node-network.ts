@@ -2,12 +2,13 @@
 import type { Node } from "kubernetes-types/core/v1";
 import { errorMessage, type Logger } from "#base";
 import type { Client, EventRecorder, Informer } from "#client";
-import { createPodNetwork, type PodNetwork as PodLinks } from "#cni";
-import { formatAddr, formatPrefix, type Prefix } from "#ip";
+import { BRIDGE, createPodNetwork, type PodNetwork as PodLinks } from "#cni";
+import { formatAddr, formatPrefix, type Prefix, parseAddr } from "#ip";
 import { openIpam } from "#ipam";
-import { type NetNs, openRoute } from "#linux";
+import { type NetNs, openConntrack, openNft, openRoute } from "#linux";
 import { podCidrsOf, podMtu, startOverlay } from "#overlay";
-import type { PodNetwork, PodNetworkRequest, RuntimeService } from "#runtime";
+import { createHostPorts, type HostPorts, type PodPorts } from "#portmap";
+import type { PodNetwork, PodNetworkRequest, PodSandboxStatus, RuntimeService } from "#runtime";
 import type { AgentFlags } from "./flags.ts";
 
 export interface NodeNetworkOptions {
@@ -52,18 +53,24 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
     const mtu = (): number => podMtu({ backend: flags.overlay, nodeAddrs: flags.nodeAddrs, ns, route });
     return createPodNetwork({ node: { ns, route }, openRoute, ipam, mtu, logger: room });
   });
+  const nft = openNft(ns);
+  const conntrack = openConntrack(ns);
+  const hostPorts = createHostPorts({ ns, route, nft, conntrack, podLink: BRIDGE, logger: logger.child({ room: "portmap" }) });
   const opened = Promise.withResolvers<PodLinks>();
   return {
-    pods: podNetwork(opened.promise, logger.child({ room: "cni" })),
+    pods: podNetwork(opened.promise, hostPorts),
     async open(runtime) {
       const network = await links;
-      const sandboxes = await runtime.listPodSandbox();
-      network.gc(sandboxes.filter(({ state }) => state === "ready").map(({ id }) => ({ containerId: id, ifName: IF_NAME })));
+      const sandboxes = (await runtime.listPodSandbox()).filter(({ state }) => state === "ready");
+      // Ports go before the addresses that they lead to.
+      hostPorts.open(sandboxes.toSorted((a, b) => a.createdAtMs - b.createdAtMs).map(portsOf));
+      network.gc(sandboxes.map(({ id }) => ({ containerId: id, ifName: IF_NAME })));
       opened.resolve(network);
     },
     ready: Promise.all([opened.promise, overlay.ready]).then(() => undefined),
     stop() {
       overlay.stop();
+      hostPorts.stop();
       void links.then((network) => network.stop());
     },
   };
@@ -89,7 +96,12 @@ function firstPodCidrs({ flags, logger, nodes, onPodCidrsChanged }: NodeNetworkO
   return promise;
 }
 
-function podNetwork(links: Promise<PodLinks>, logger: Logger): PodNetwork {
+function portsOf({ id, ips, metadata, portMappings = [] }: PodSandboxStatus): PodPorts {
+  const pod = `${metadata.namespace}/${metadata.name}`;
+  return { containerId: id, pod, addrs: ips.map((ip) => parseAddr(ip)), mappings: portMappings };
+}
+
+function podNetwork(links: Promise<PodLinks>, hostPorts: HostPorts): PodNetwork {
   const owner = (request: Pick<PodNetworkRequest, "sandboxId">): { containerId: string; ifName: string } => ({
     containerId: request.sandboxId,
     ifName: IF_NAME,
@@ -98,15 +110,16 @@ function podNetwork(links: Promise<PodLinks>, logger: Logger): PodNetwork {
     async add(request) {
       const network = await links;
       network.add({ ...owner(request), netns: request.netns });
-      const hostPorts = request.portMappings.filter(({ hostPort }) => hostPort > 0).map(({ hostPort }) => hostPort);
-      if (hostPorts.length > 0) {
-        const pod = `${request.namespace}/${request.name}`;
-        logger.warn("hostPort is not implemented; use a Service of type NodePort", { pod, hostPorts });
-      }
-      return { ips: network.addrs(owner(request)).map(formatAddr) };
+      const addrs = network.addrs(owner(request));
+      const { namespace, name, portMappings: mappings } = request;
+      // What fails here is undone by the runtime, which calls `del`.
+      hostPorts.add({ containerId: request.sandboxId, pod: `${namespace}/${name}`, addrs, mappings });
+      return { ips: addrs.map(formatAddr) };
     },
     async del(request) {
       const network = await links;
+      // Before the address is free for another pod.
+      hostPorts.del(request.sandboxId);
       network.del(owner(request));
     },
   };
