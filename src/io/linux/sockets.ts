@@ -8,8 +8,11 @@ import type { NetNs } from "./types.ts";
 import {
   AF_INET,
   AF_INET6,
+  IP_RECVERR,
+  IPPROTO_IP,
   IPPROTO_IPV6,
   IPPROTO_SCTP,
+  IPV6_RECVERR,
   IPV6_V6ONLY,
   SO_REUSEADDR,
   SOCK_CLOEXEC,
@@ -26,6 +29,8 @@ export interface StreamOptions {
    * `destroySoon()`, which closes when all is sent, instead of `end()`.
    */
   readonly protocol?: "tcp" | "sctp";
+  /** Whether "port unreachable" ends the attempt: SCTP takes it for a passing trouble unless told (IP_RECVERR). */
+  readonly hearsIcmp?: boolean;
 }
 
 interface SocketType {
@@ -80,6 +85,10 @@ export function udpFd(ns: NetNs, addr: Addr, port: number): number {
 /** A connection from inside `ns`, as `net.connect` gives it: it emits "connect" or "error" later. */
 export function connectSocket(ns: NetNs, to: AddrPort, options: StreamOptions & { readonly allowHalfOpen?: boolean } = {}): Socket {
   const fd = openSocket(ns, to.addr, streamType(options));
+  if (options.hearsIcmp === true) {
+    const [level, name] = to.addr.family === 4 ? [IPPROTO_IP, IP_RECVERR] : [IPPROTO_IPV6, IPV6_RECVERR];
+    setsockoptInt(fd, level, name, 1);
+  }
   // Without manualStart (an option of Node's own) the socket would read before it is connected, and fail with ENOTCONN.
   const socketOptions = { fd, manualStart: true, allowHalfOpen: options.allowHalfOpen ?? false };
   return new Socket(socketOptions).connect({ host: formatAddr(to.addr), port: to.port });

@@ -22,6 +22,10 @@ export const SO_RCVBUFFORCE = 33;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 
+export const IPPROTO_IP = 0;
 export const IPPROTO_IPV6 = 41;
 export const IPPROTO_SCTP = 132;
+/** linux/in.h, linux/in6.h */
+export const IP_RECVERR = 11;
+export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
