@@ -1,9 +1,10 @@
 // The dataplanes to choose from.
 import { InputError, type Logger, silentLogger } from "#base";
-import { type NetNs, openNft } from "#linux";
+import { type NetNs, netns as namespaces, openIpvs, openNft, openRoute } from "#linux";
 import type { Dataplane, ProxyMode } from "./dataplane.ts";
 import { IptablesDataplane } from "./iptables/dataplane.ts";
 import { openIptables } from "./iptables/tool.ts";
+import { IpvsDataplane } from "./ipvs/dataplane.ts";
 import { createMetrics, type ProxyMetrics } from "./metrics.ts";
 import { NftablesDataplane } from "./nftables/dataplane.ts";
 import type { ClusterCidrs } from "./types.ts";
@@ -22,6 +23,8 @@ export const DATAPLANES: Readonly<Partial<Record<ProxyMode, (options: DataplaneO
   nftables: ({ netns, ...options }) => new NftablesDataplane({ ...options, nft: openNft(netns) }),
   /** Throws FairleadError where the package "iptables" is missing. */
   iptables: (options) => new IptablesDataplane({ ...options, iptables: openIptables(options.netns) }),
+  ipvs: ({ netns = namespaces.current(), ...options }) =>
+    new IpvsDataplane({ ...options, netns, ipvs: openIpvs(netns), nft: openNft(netns), route: openRoute(netns) }),
 };
 
 /** Throws InputError where there is no such mode. */

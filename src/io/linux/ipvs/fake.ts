@@ -3,6 +3,7 @@ import { errnoNumber, KernelError } from "../kernel-error.ts";
 import { describeChange, formatIpvsDestination, formatIpvsService } from "./describe.ts";
 import type {
   IpvsChange,
+  IpvsConnection,
   IpvsDestination,
   IpvsDestinationKey,
   IpvsDestinationState,
@@ -72,6 +73,10 @@ export class FakeIpvs implements IpvsSocket {
 
   flush(): void {
     this.#services.clear();
+  }
+
+  connections(): IpvsConnection[] {
+    return [];
   }
 
   timeouts(): IpvsTimeouts {

@@ -1,14 +1,24 @@
 // IPVS over generic netlink. One send carries many changes; the kernel does them in order while it is being sent.
+import { readFileSync } from "node:fs";
 import { isErrno, KernelError } from "../kernel-error.ts";
 import { MessageWriter, type NetlinkMessage, NetlinkSocket, type Refusal, refusalError, resolveFamily } from "../netlink/index.ts";
 import type { NetNs } from "../types.ts";
 import { GENL_HDRLEN, NETLINK_GENERIC } from "../uapi/genetlink.ts";
 import * as n from "../uapi/ip_vs.ts";
 import { NLM_F_DUMP } from "../uapi/netlink.ts";
+import { readConnections } from "./connections.ts";
 import { readDestination, readService } from "./decode.ts";
 import { describeChange, formatIpvsService } from "./describe.ts";
 import { beginIpvs, familyOf, writeChange, writeServiceKey } from "./encode.ts";
-import type { IpvsChange, IpvsDestinationState, IpvsServiceKey, IpvsServiceState, IpvsSocket, IpvsTimeouts } from "./types.ts";
+import type {
+  IpvsChange,
+  IpvsConnection,
+  IpvsDestinationState,
+  IpvsServiceKey,
+  IpvsServiceState,
+  IpvsSocket,
+  IpvsTimeouts,
+} from "./types.ts";
 
 const EPERM = 1;
 const ENOENT = 2;
@@ -21,8 +31,10 @@ const CHANGES_PER_SEND = 200;
 class KernelIpvs implements IpvsSocket {
   readonly #netlink: NetlinkSocket;
   readonly #familyId: number;
+  readonly #ns: NetNs;
 
-  constructor(netlink: NetlinkSocket, familyId: number) {
+  constructor(ns: NetNs, netlink: NetlinkSocket, familyId: number) {
+    this.#ns = ns;
     this.#netlink = netlink;
     this.#familyId = familyId;
   }
@@ -84,6 +96,11 @@ class KernelIpvs implements IpvsSocket {
 
   flush(): void {
     this.#ask(n.IPVS_CMD_FLUSH, "delete all virtual services");
+  }
+
+  connections(): IpvsConnection[] {
+    // /proc/net is the main thread's; this thread may be in another namespace.
+    return readConnections(this.#ns.run(() => readFileSync("/proc/thread-self/net/ip_vs_conn", "utf8")));
   }
 
   timeouts(): IpvsTimeouts {
@@ -151,7 +168,7 @@ function explained(change: IpvsChange, refusal: Refusal): Refusal {
 export function openIpvs(ns: NetNs): IpvsSocket {
   const netlink = new NetlinkSocket(NETLINK_GENERIC, { ns });
   try {
-    return new KernelIpvs(netlink, resolveFamily(netlink, n.IPVS_GENL_NAME));
+    return new KernelIpvs(ns, netlink, resolveFamily(netlink, n.IPVS_GENL_NAME));
   } catch (err) {
     netlink.close();
     if (!isErrno(err, "ENOENT")) throw err;

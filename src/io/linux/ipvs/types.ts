@@ -76,6 +76,19 @@ export interface IpvsTimeouts {
   readonly udpSeconds: number;
 }
 
+/** A connection that IPVS remembers, or, with the client's port 0, a client that is to come back (persistence). */
+export interface IpvsConnection {
+  readonly protocol: number;
+  readonly client: Addr;
+  readonly clientPort: number;
+  /** What the client used; for a client of a service with a mark, the mark stands in the address. */
+  readonly service: { readonly addr: Addr; readonly port: number };
+  readonly destination: IpvsDestinationKey;
+  /** As the kernel names it: "ESTABLISHED", "UDP", "NONE", … */
+  readonly state: string;
+  readonly expiresSeconds: number;
+}
+
 /** IPVS of one network namespace. Calls are synchronous. Errors are `KernelError`. */
 export interface IpvsSocket {
   info(): { readonly version: string; readonly connectionTableSize: number };
@@ -86,6 +99,8 @@ export interface IpvsSocket {
   apply(changes: readonly IpvsChange[]): void;
   /** Deletes all services of the namespace, whoever made them. */
   flush(): void;
+  /** All connections, from /proc/net/ip_vs_conn: netlink does not tell them. Slow where there are many. */
+  connections(): IpvsConnection[];
   timeouts(): IpvsTimeouts;
   setTimeouts(timeouts: Partial<IpvsTimeouts>): void;
   close(): void;

@@ -1,0 +1,237 @@
+// What IPVS cannot do, as a small table: refuse, guard, mark, masquerade. It also is where the frontends stand that are ours in IPVS,
+// whose services carry no name. docs/adr/0007-proxy-modes.md has the reasons.
+import { type Family, type Prefix, parsePrefix } from "#ip";
+import {
+  type BaseChain,
+  type Chain,
+  concat,
+  ct,
+  type Datatype,
+  drop,
+  type Expr,
+  equals,
+  goto,
+  hasFlags,
+  inPrefix,
+  inSet,
+  jump,
+  meta,
+  type NftSet,
+  named,
+  payload,
+  prefixInterval,
+  type Rule,
+  reject,
+  SCTP,
+  type SetHeader,
+  type Statement,
+  type Table,
+  TCP,
+  UDP,
+} from "#nft";
+import type { ClusterCidrs } from "../types.ts";
+import { MARK_BASE, MARK_MASK, TABLE } from "./names.ts";
+
+export const FAMILIES: readonly Family[] = [4, 6];
+
+/** NFPROTO_*. */
+const NF_PROTO = { 4: 2, 6: 10 } as const;
+
+interface FamilySets {
+  /** Every address, protocol and port that is in IPVS because of us. */
+  readonly frontends: SetHeader;
+  /** Frontend that nobody can use now → refuse or drop. */
+  readonly noEndpoints: SetHeader;
+  /** The same for the outside alone, where policy Local leaves nothing for it. */
+  readonly outside: SetHeader;
+  /** Frontend → mark of the IPVS service that the outside gets in its stead. */
+  readonly marks: SetHeader;
+  /** Frontends with source ranges, and who may use them. */
+  readonly guarded: SetHeader;
+  readonly sourceRanges: SetHeader;
+  /** Frontends that are reached from outside: their clients' addresses are replaced. */
+  readonly external: SetHeader;
+  /** Those whose clients keep their addresses (externalTrafficPolicy Local). */
+  readonly keepsSource: SetHeader;
+  /** Addresses that are local to the node only because of us. */
+  readonly vips: SetHeader;
+  readonly clusterIps: SetHeader;
+  /** Backend twice: who calls itself needs another source address, or it answers itself directly. */
+  readonly hairpin: SetHeader;
+  readonly podCidrs: SetHeader;
+  readonly serviceCidrs: SetHeader;
+}
+
+function familySets(family: Family): FamilySets {
+  const addr: Datatype = family === 4 ? "ipv4_addr" : "ipv6_addr";
+  const frontend: readonly Datatype[] = [addr, "inet_proto", "inet_service"];
+  return {
+    frontends: { name: `frontends${family}`, key: frontend },
+    noEndpoints: { name: `no-endpoints${family}`, key: frontend, data: "verdict" },
+    outside: { name: `outside${family}`, key: frontend, data: "verdict" },
+    marks: { name: `marks${family}`, key: frontend, data: ["mark"] },
+    guarded: { name: `guarded${family}`, key: frontend },
+    sourceRanges: { name: `source-ranges${family}`, key: [...frontend, addr], flags: ["interval"] },
+    external: { name: `external${family}`, key: frontend },
+    keepsSource: { name: `keeps-source${family}`, key: frontend },
+    vips: { name: `vips${family}`, key: [addr] },
+    clusterIps: { name: `cluster-ips${family}`, key: [addr] },
+    hairpin: { name: `hairpin${family}`, key: [addr, addr] },
+    podCidrs: { name: `pod-cidrs${family}`, key: [addr], flags: ["interval"] },
+    serviceCidrs: { name: `service-cidrs${family}`, key: [addr], flags: ["interval"] },
+  };
+}
+
+export const SETS: Readonly<Record<Family, FamilySets>> = { 4: familySets(4), 6: familySets(6) };
+
+export const REFUSE = "refuse";
+
+function ofFamily(family: Family): Statement {
+  return equals(meta("nfproto"), NF_PROTO[family]);
+}
+
+function saddr(family: Family): Expr {
+  return payload(family === 4 ? "ip saddr" : "ip6 saddr");
+}
+
+function daddr(family: Family): Expr {
+  return payload(family === 4 ? "ip daddr" : "ip6 daddr");
+}
+
+function frontendOf(family: Family): readonly Expr[] {
+  return [daddr(family), meta("l4proto"), payload("th dport")];
+}
+
+function rule(comment: string | undefined, ...statements: readonly Statement[]): Rule {
+  return comment === undefined ? { statements } : { statements, comment };
+}
+
+/** nft knows the type of `ct proto-dst` only after a match on the protocol. */
+function perProtocol(family: Family, ...statements: readonly Statement[]): Rule[] {
+  return [TCP, UDP, SCTP].map((protocol) => rule(undefined, ofFamily(family), equals(meta("l4proto"), protocol), ...statements));
+}
+
+/** New connections to Services, before IPVS sees them. What is to a Service's address and is no frontend must not reach the host. */
+function checkRules(family: Family, from: "outside" | "inside"): Rule[] {
+  const sets = SETS[family];
+  const key = concat(...frontendOf(family));
+  const isGuarded = [inSet(key, sets.guarded.name), inSet(concat(...frontendOf(family), saddr(family)), sets.sourceRanges.name, true)];
+  const outside = rule(undefined, ofFamily(family), inSet(saddr(family), sets.podCidrs.name, true), {
+    kind: "vmap",
+    key,
+    map: sets.outside.name,
+  });
+  return [
+    rule("loadBalancerSourceRanges", ofFamily(family), ...isGuarded, drop()),
+    ...(from === "outside" ? [outside] : []),
+    rule(undefined, ofFamily(family), { kind: "vmap", key, map: sets.noEndpoints.name }),
+    rule(undefined, ofFamily(family), inSet(key, sets.frontends.name), { kind: "verdict", verdict: { kind: "return" } }),
+    rule("no such port", ofFamily(family), inSet(daddr(family), sets.vips.name), goto(REFUSE)),
+  ];
+}
+
+function unallocatedRule(family: Family): Rule {
+  return rule("no such ClusterIP", ofFamily(family), inSet(daddr(family), SETS[family].serviceCidrs.name), drop());
+}
+
+/** Every packet of such a connection has it, not only the first: IPVS asks again when a client uses a port a second time. */
+function markRule(family: Family): Rule {
+  const { marks, podCidrs } = SETS[family];
+  const mark: Expr = { kind: "map", key: concat(...frontendOf(family)), map: marks.name, type: ["mark"] };
+  const set: Statement = { kind: "set", target: { kind: "meta", key: "mark" }, value: mark };
+  return rule(undefined, ofFamily(family), inSet(saddr(family), podCidrs.name, true), set);
+}
+
+/** A mark that stayed on the packet would have a tunnel's outer copy carry it too (kubernetes/kubernetes#92035). */
+const UNMARK: Rule = rule(
+  "IPVS has seen it",
+  { kind: "match", left: { kind: "bitwise", of: meta("mark"), mask: MARK_MASK }, op: "==", right: MARK_BASE },
+  { kind: "set", target: { kind: "meta", key: "mark" }, value: { kind: "value", type: "mark", value: 0 } },
+);
+
+const MASQUERADE: Statement = { kind: "masquerade", flags: ["fully-random"] };
+
+const isOwnAddress: Statement = equals({ kind: "fib", keys: ["saddr"], result: "type" }, named("fib_addrtype", "local"));
+
+/** With net.ipv4.vs.conntrack=1 the connection's original destination is the frontend; IPVS has put the backend into the packet. */
+function sourceRules(family: Family): Rule[] {
+  const sets = SETS[family];
+  const originalAddr = ct(family === 4 ? "ip daddr" : "ip6 daddr", "original");
+  const frontend = concat(originalAddr, meta("l4proto"), ct("proto-dst", "original"));
+  return [
+    rule("hairpin", ofFamily(family), inSet(concat(saddr(family), daddr(family)), sets.hairpin.name), MASQUERADE),
+    rule(
+      "ClusterIP from outside the pod network",
+      ofFamily(family),
+      inSet(originalAddr, sets.clusterIps.name),
+      inSet(saddr(family), sets.podCidrs.name, true),
+      MASQUERADE,
+    ),
+    ...perProtocol(family, inSet(frontend, sets.external.name), MASQUERADE),
+    // The node's own address, or the frontend's, which is local too: backends elsewhere have no way back to it.
+    ...perProtocol(family, inSet(frontend, sets.keepsSource.name), isOwnAddress, MASQUERADE),
+  ];
+}
+
+const MULTICAST: Readonly<Record<Family, Prefix>> = { 4: parsePrefix("224.0.0.0/4"), 6: parsePrefix("ff00::/8") };
+
+function leavingRule(family: Family): Rule {
+  const { podCidrs } = SETS[family];
+  return rule(
+    "pods leave the cluster",
+    ofFamily(family),
+    inSet(saddr(family), podCidrs.name),
+    inSet(daddr(family), podCidrs.name, true),
+    inPrefix(daddr(family), MULTICAST[family], true),
+    MASQUERADE,
+  );
+}
+
+function base(name: string, on: Pick<BaseChain, "type" | "hook" | "priority">, rules: readonly Rule[]): Chain {
+  return { name, base: { ...on, policy: "accept" }, rules };
+}
+
+const isNew: Statement = hasFlags("state", "new");
+
+/** IPVS takes packets at priority 98 of the input hook, and -98 of output (ip_vs_core.c, ip_vs_ops4). */
+function chains(): Chain[] {
+  return [
+    {
+      name: REFUSE,
+      rules: [rule(undefined, equals(meta("l4proto"), TCP), reject("tcp reset")), rule(undefined, reject("icmpx port-unreachable"))],
+    },
+    { name: "check-input", rules: FAMILIES.flatMap((family) => checkRules(family, "outside")) },
+    { name: "check-output", rules: FAMILIES.flatMap((family) => [...checkRules(family, "inside"), unallocatedRule(family)]) },
+    base("filter-input", { type: "filter", hook: "input", priority: -10 }, [rule(undefined, isNew, jump("check-input"))]),
+    base("mark-input", { type: "filter", hook: "input", priority: 50 }, FAMILIES.map(markRule)),
+    base(
+      "filter-forward",
+      { type: "filter", hook: "forward", priority: -10 },
+      FAMILIES.map((family) => {
+        const { statements, comment } = unallocatedRule(family);
+        return rule(comment, isNew, ...statements);
+      }),
+    ),
+    base("filter-output", { type: "filter", hook: "output", priority: -110 }, [UNMARK, rule(undefined, isNew, jump("check-output"))]),
+    base("nat-postrouting", { type: "nat", hook: "postrouting", priority: 100 }, [
+      ...FAMILIES.flatMap(sourceRules),
+      ...FAMILIES.map(leavingRule),
+    ]),
+  ];
+}
+
+function sets(cidrs: ClusterCidrs): NftSet[] {
+  return FAMILIES.flatMap((family) => {
+    const { podCidrs, serviceCidrs, ...others } = SETS[family];
+    const ranges = (set: SetHeader, of: readonly Prefix[]): NftSet => {
+      return { ...set, elements: of.filter(({ addr }) => addr.family === family).map((cidr) => ({ key: [prefixInterval(cidr)] })) };
+    };
+    const empty = Object.values(others).map((set: SetHeader): NftSet => ({ ...set, elements: [] }));
+    return [...empty, ranges(podCidrs, cidrs.podCidrs), ranges(serviceCidrs, cidrs.serviceCidrs)];
+  });
+}
+
+/** The table of a cluster without Services. */
+export function skeleton(cidrs: ClusterCidrs): Table {
+  return { ...TABLE, comment: "Services in IPVS, by Fairlead", sets: sets(cidrs), chains: chains() };
+}
