@@ -2,15 +2,18 @@
 // After `pkg/controlplane/controller/{systemnamespaces,kubernetesservice}` and `pkg/controlplane/reconcilers`.
 import type { Endpoints, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { errorMessage, type Logger } from "#base";
-import { type Addr, formatAddr, nthAddr, type Prefix } from "#ip";
-import { ENDPOINT_SLICES, ENDPOINTS, formatKey, type KubeObject, NAMESPACES, type Resource, SERVICES } from "#kube";
+import { errorMessage, formatTime, type Logger } from "#base";
+import { type Addr, formatAddr, formatPrefix, nthAddr, type Prefix } from "#ip";
+import { ENDPOINT_SLICES, ENDPOINTS, formatKey, type KubeObject, NAMESPACES, type Resource, SERVICE_CIDRS, SERVICES } from "#kube";
 import { applyDefaults } from "#kube/schema";
+import { DEFAULT_SERVICE_CIDR } from "./admission/unserved.ts";
+import { headObject } from "./registry/access.ts";
 import { createObject } from "./registry/create.ts";
 import type { Registry } from "./registry/types.ts";
 import { updateObject } from "./registry/update.ts";
 import type { ApiObject } from "./registry/version.ts";
 import { SYSTEM_USER, WriteInProgress } from "./registry/write.ts";
+import { notFound } from "./status.ts";
 
 const SYSTEM_NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const NAMESPACE = "default";
@@ -28,6 +31,7 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
   await Promise.all([
     ...SYSTEM_NAMESPACES.map((name) => ensure(registry, NAMESPACES, { metadata: { name } })),
     ensure(registry, SERVICES, kubernetesService(options)),
+    ensureServiceCidr(registry, options.serviceCidrs),
     ...kubernetesSlices(options).map((slice) => ensure(registry, ENDPOINT_SLICES, slice, true)),
     ensure(registry, ENDPOINTS, kubernetesEndpoints(options), true),
   ]);
@@ -35,8 +39,8 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
 
 /** What `bootstrap` made and somebody deletes is made again: without it no pod finds this server. Returns what ends that. */
 export function keepBootstrapped(registry: Registry, options: BootstrapOptions, logger: Logger): () => void {
-  const ours = new Set(["", "-ipv4", "-ipv6"].map((suffix) => `${NAMESPACE}/${NAME}${suffix}`));
-  const ends = [SERVICES, ENDPOINT_SLICES, ENDPOINTS].map((resource) =>
+  const ours = new Set([DEFAULT_SERVICE_CIDR, ...["", "-ipv4", "-ipv6"].map((suffix) => `${NAMESPACE}/${NAME}${suffix}`)]);
+  const ends = [SERVICES, ENDPOINT_SLICES, ENDPOINTS, SERVICE_CIDRS].map((resource) =>
     registry.store.watch(registry.served(resource as Resource).table, {
       after: registry.store.revision,
       listener: (events) => {
@@ -68,6 +72,28 @@ async function ensure<T extends KubeObject>(registry: Registry, resource: Resour
   if (!exists) await createObject(registry, served, object, write);
   else if (replace)
     await updateObject(registry, served, { key: { namespace, name }, part: "main", wanted: () => structuredClone(object) }, write);
+}
+
+/** What `kubectl get servicecidr` shows of the ranges, ready from the start. */
+async function ensureServiceCidr(registry: Registry, serviceCidrs: readonly Prefix[]): Promise<void> {
+  if (serviceCidrs.length === 0) return;
+  const served = registry.served(SERVICE_CIDRS);
+  const key = { name: DEFAULT_SERVICE_CIDR };
+  await ensure(registry, SERVICE_CIDRS, { metadata: key, spec: { cidrs: serviceCidrs.map(formatPrefix) } });
+  if (headObject(registry, SERVICE_CIDRS, key)?.status?.conditions?.some(({ type }) => type === "Ready") === true) return;
+  const ready = {
+    type: "Ready",
+    status: "True",
+    reason: "",
+    message: "Kubernetes Service CIDR is ready",
+    lastTransitionTime: formatTime(registry.clock.now()),
+  };
+  const write = new WriteInProgress(registry, { user: SYSTEM_USER, dryRun: false, warnings: [] });
+  const wanted = (old: ApiObject | undefined): ApiObject => {
+    if (old === undefined) throw notFound(SERVICE_CIDRS, DEFAULT_SERVICE_CIDR);
+    return { ...structuredClone(old), status: { conditions: [ready] } };
+  };
+  await updateObject(registry, served, { key, part: "status", wanted }, write);
 }
 
 function kubernetesService({ serviceCidrs, port }: BootstrapOptions): Service {

@@ -29,6 +29,8 @@ const STRATEGIES: Readonly<Record<string, Strategy>> = {
   "cronjobs.batch": workloads.CRON_JOB_STRATEGY,
   "ingresses.networking.k8s.io": workloads.INGRESS_STRATEGY,
   "ingressclasses.networking.k8s.io": workloads.GENERATION_STRATEGY,
+  "servicecidrs.networking.k8s.io": workloads.GENERATION_STRATEGY,
+  "ipaddresses.networking.k8s.io": workloads.GENERATION_STRATEGY,
   "networkpolicies.networking.k8s.io": workloads.GENERATION_STRATEGY,
   "endpointslices.discovery.k8s.io": workloads.GENERATION_STRATEGY,
   "leases.coordination.k8s.io": workloads.LEASE_STRATEGY,

@@ -376,6 +376,7 @@ test("the Service kubernetes and what is behind it are made again", async () => 
     "/api/v1/namespaces/default/services/kubernetes",
     "/api/v1/namespaces/default/endpoints/kubernetes",
     "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes",
+    "/apis/networking.k8s.io/v1/servicecidrs/kubernetes",
   ];
   for (const path of paths) {
     const before = await server.call("GET", path);
@@ -387,6 +388,17 @@ test("the Service kubernetes and what is behind it are made again", async () => 
     assert.notEqual(again.at("metadata.uid"), before.at("metadata.uid"));
     assert.deepEqual(again.at("spec.clusterIPs"), before.at("spec.clusterIPs"));
   }
+});
+
+test("the server's own ranges are the ServiceCIDR kubernetes, ready", async () => {
+  const path = "/apis/networking.k8s.io/v1/servicecidrs";
+  const own = await server.call("GET", `${path}/kubernetes/status`);
+  const service = await server.call("GET", "/api/v1/namespaces/default/services/kubernetes");
+  assert.equal(own.at("spec.cidrs.length"), service.at("spec.clusterIPs.length"));
+  assert.deepEqual([own.at("status.conditions.0.type"), own.at("status.conditions.0.status")], ["Ready", "True"]);
+  const further = await server.call("POST", path, { body: { metadata: { name: "more" }, spec: { cidrs: ["10.200.0.0/24"] } } });
+  assert.match(further.headers["warning"] ?? "", /the cluster's own ranges alone/);
+  assert.equal(further.at("status.conditions"), undefined);
 });
 
 test("an object that nothing acts on comes with a warning", async () => {

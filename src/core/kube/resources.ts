@@ -21,7 +21,12 @@ import type {
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import type { Event } from "kubernetes-types/events/v1";
 import type { Ingress, IngressClass, NetworkPolicy } from "kubernetes-types/networking/v1";
+import type { IPAddress as IPAddressV1alpha1, ServiceCIDR as ServiceCIDRV1alpha1 } from "kubernetes-types/networking/v1alpha1";
 import type { KubeObject, Resource } from "./types.ts";
+
+/** kubernetes-types has these two in v1alpha1 only; v1 (Kubernetes 1.33) has the same fields. */
+export type IPAddress = Omit<IPAddressV1alpha1, "apiVersion"> & KubeObject;
+export type ServiceCIDR = Omit<ServiceCIDRV1alpha1, "apiVersion"> & KubeObject;
 
 export const PODS: Resource<Pod> = {
   group: "",
@@ -298,6 +303,30 @@ export const INGRESS_CLASSES: Resource<IngressClass> = {
   namespaced: false,
 };
 
+/** Ranges that Services get their cluster IPs from (KEP-1880). */
+export const SERVICE_CIDRS: Resource<ServiceCIDR> = {
+  group: "networking.k8s.io",
+  version: "v1",
+  kind: "ServiceCIDR",
+  plural: "servicecidrs",
+  singular: "servicecidr",
+  shortNames: [],
+  categories: [],
+  namespaced: false,
+};
+
+/** Addresses that are taken, by the object that has them. */
+export const IP_ADDRESSES: Resource<IPAddress> = {
+  group: "networking.k8s.io",
+  version: "v1",
+  kind: "IPAddress",
+  plural: "ipaddresses",
+  singular: "ipaddress",
+  shortNames: ["ip"],
+  categories: [],
+  namespaced: false,
+};
+
 export const LEASES: Resource<Lease> = {
   group: "coordination.k8s.io",
   version: "v1",
@@ -346,6 +375,8 @@ export const RESOURCES: readonly Resource<KubeObject>[] = [
   NETWORK_POLICIES,
   INGRESSES,
   INGRESS_CLASSES,
+  SERVICE_CIDRS,
+  IP_ADDRESSES,
   LEASES,
   EVENTS,
 ];

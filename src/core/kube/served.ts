@@ -72,6 +72,7 @@ const WITHOUT_STATUS: ReadonlySet<string> = new Set([
   "discovery.k8s.io/endpointslices",
   "events.k8s.io/events",
   "networking.k8s.io/ingressclasses",
+  "networking.k8s.io/ipaddresses",
   "networking.k8s.io/networkpolicies",
 ]);
 

@@ -307,6 +307,12 @@ const CASES: [Resource<KubeObject>, object, readonly unknown[]][] = [
     { spec: { controller: "c.example/x", parameters: { apiGroup: "g.example", kind: "P", name: "n" } } },
     ["x", "c.example/x", "P.g.example/n", "5m"],
   ],
+  [resources.SERVICE_CIDRS, { spec: { cidrs: ["10.96.0.0/16", "fd00::/108"] } }, ["x", "10.96.0.0/16,fd00::/108", "5m"]],
+  [
+    resources.IP_ADDRESSES,
+    { spec: { parentRef: { group: "g.example", resource: "things", namespace: "ns", name: "n" } } },
+    ["x", "things.g.example/ns/n", "5m"],
+  ],
   [resources.NAMESPACES, { status: { phase: "Active" } }, ["x", "Active", "5m"]],
   [resources.SECRETS, { type: "Opaque", data: { a: "", b: "" } }, ["x", "Opaque", 2, "5m"]],
   [resources.CONFIG_MAPS, { data: { a: "" }, binaryData: { b: "" } }, ["x", 2, "5m"]],

@@ -356,6 +356,9 @@ WatchEvent object!:a type!:s
   "networking.v1": `
 HTTPIngressPath backend!:IngressBackend path:s pathType!:s
 HTTPIngressRuleValue paths!:[HTTPIngressPath
+IPAddress apiVersion:s kind:s metadata:meta.ObjectMeta spec!:IPAddressSpec
+IPAddressList apiVersion:s items!:[IPAddress kind:s metadata:meta.ListMeta
+IPAddressSpec parentRef!:ParentReference
 IPBlock cidr!:s except:[s
 Ingress apiVersion:s kind:s metadata:meta.ObjectMeta spec:IngressSpec status:IngressStatus
 IngressBackend resource:core.TypedLocalObjectReference service:IngressServiceBackend
@@ -379,7 +382,12 @@ NetworkPolicyList apiVersion:s items!:[NetworkPolicy kind:s metadata:meta.ListMe
 NetworkPolicyPeer ipBlock:IPBlock namespaceSelector:meta.LabelSelector podSelector:meta.LabelSelector
 NetworkPolicyPort endPort:i port:x protocol:s
 NetworkPolicySpec egress:[NetworkPolicyEgressRule ingress:[NetworkPolicyIngressRule podSelector:meta.LabelSelector policyTypes:[s
+ParentReference group:s name!:s namespace:s resource!:s
 ServiceBackendPort name:s number:i
+ServiceCIDR apiVersion:s kind:s metadata:meta.ObjectMeta spec:ServiceCIDRSpec status:ServiceCIDRStatus
+ServiceCIDRList apiVersion:s items!:[ServiceCIDR kind:s metadata:meta.ListMeta
+ServiceCIDRSpec cidrs:[s
+ServiceCIDRStatus conditions:[meta.Condition
 `,
   "policy.v1": `
 Eviction apiVersion:s deleteOptions:meta.DeleteOptions kind:s metadata:meta.ObjectMeta

@@ -208,6 +208,7 @@ meta.v1.ObjectMeta.namespace The namespace that the object is in.
 meta.v1.ObjectMeta.ownerReferences The objects that this one depends on: it goes when they are gone.
 meta.v1.ObjectMeta.resourceVersion Changes with every write; a write that names an old one is refused.
 meta.v1.ObjectMeta.uid Tells this object from others that had its name before.
+networking.v1.IPAddress An address that is taken, by the object that has it.
 networking.v1.IPBlock.cidr The range, such as 10.0.0.0/8.
 networking.v1.IPBlock.except Ranges within cidr that are left out.
 networking.v1.Ingress Rules for HTTP traffic from outside to Services.
@@ -227,6 +228,7 @@ networking.v1.NetworkPolicySpec.egress What the pods may send. Empty: nothing, w
 networking.v1.NetworkPolicySpec.ingress What the pods may receive. Empty: nothing, when policyTypes has Ingress.
 networking.v1.NetworkPolicySpec.podSelector The pods that the policy is for; empty for all of the namespace.
 networking.v1.NetworkPolicySpec.policyTypes Ingress, Egress or both. Default: Ingress, and Egress when there are egress rules.
+networking.v1.ServiceCIDR A range that Services get their cluster IPs from.
 policy.v1.Eviction Asks to end a pod, where its disruption budget allows that.
 `;
 

@@ -37,6 +37,7 @@ core.v1.ServiceAccount secrets=merge:name
 core.v1.ServiceSpec ports=merge:port,protocol
 core.v1.ServiceStatus conditions=merge:type
 discovery.v1.Endpoint addresses=-
+networking.v1.ServiceCIDRStatus conditions=merge:type
 meta.v1.ObjectMeta finalizers=merge ownerReferences=merge:uid
 `;
 

@@ -1,7 +1,17 @@
 import type { Endpoints, Service, ServicePort } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import type { Ingress, IngressClass } from "kubernetes-types/networking/v1";
-import { ENDPOINT_SLICES, ENDPOINTS, INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES, SERVICES } from "../resources.ts";
+import {
+  ENDPOINT_SLICES,
+  ENDPOINTS,
+  INGRESS_CLASSES,
+  INGRESSES,
+  IP_ADDRESSES,
+  type IPAddress,
+  NETWORK_POLICIES,
+  SERVICE_CIDRS,
+  SERVICES,
+} from "../resources.ts";
 import { formatLabelSelector } from "../selectors.ts";
 import { AGE, ageOf, column, formatLabels, NAME, nameOf, orNone, type PrinterEntry, printerFor, SELECTOR, someOf } from "./printer.ts";
 
@@ -74,7 +84,22 @@ export const NETWORK_PRINTERS: readonly PrinterEntry[] = [
     ],
     cells: (c, now) => [nameOf(c), c.spec?.controller ?? "", parametersOf(c), ageOf(c, now)],
   }),
+  printerFor(SERVICE_CIDRS, {
+    columns: [NAME, column("CIDRs", "The ranges, at most one per IP family."), AGE],
+    cells: (c, now) => [nameOf(c), (c.spec?.cidrs ?? []).join(","), ageOf(c, now)],
+  }),
+  printerFor(IP_ADDRESSES, {
+    columns: [NAME, column("ParentRef", "The object that has the address."), AGE],
+    cells: (a, now) => [nameOf(a), parentOf(a), ageOf(a, now)],
+  }),
 ];
+
+/** `services/default/kubernetes`, with the group after the resource: `gateways.gateway.networking.k8s.io/ns/name`. */
+function parentOf({ spec }: IPAddress): string {
+  if (spec?.parentRef === undefined) return "";
+  const { group = "", resource, namespace = "", name } = spec.parentRef;
+  return [group === "" ? resource : `${resource}.${group}`, namespace, name].filter((part) => part !== "").join("/");
+}
 
 function ingressPoints(points: readonly { readonly ip?: string; readonly hostname?: string }[] | undefined): string {
   return (points ?? [])

@@ -19,6 +19,7 @@ import { validatePod } from "./pod.ts";
 import { validatePodUpdate } from "./pod-update.ts";
 import { type FieldError, Problems } from "./problems.ts";
 import { validateService, validateServiceUpdate } from "./service.ts";
+import { validateIpAddress, validateIpAddressUpdate, validateServiceCidr, validateServiceCidrUpdate } from "./service-cidrs.ts";
 import {
   validateDaemonSet,
   validateDeployment,
@@ -58,6 +59,8 @@ const RULES: ReadonlyMap<string, Rules> = new Map<string, Rules>([
   ["networking.k8s.io/NetworkPolicy", { object: validateNetworkPolicy }],
   ["networking.k8s.io/Ingress", { object: validateIngress }],
   ["networking.k8s.io/IngressClass", { object: validateIngressClass, update: validateIngressClassUpdate }],
+  ["networking.k8s.io/ServiceCIDR", { object: validateServiceCidr, update: validateServiceCidrUpdate }],
+  ["networking.k8s.io/IPAddress", { object: validateIpAddress, update: validateIpAddressUpdate }],
   ["coordination.k8s.io/Lease", { object: validateLease }],
 ]);
 

@@ -1,7 +1,15 @@
 // Metadata that every object has: apimachinery `api/validation/objectmeta.go`.
 import type { LabelSelector, ObjectMeta, OwnerReference } from "kubernetes-types/meta/v1";
 import type { KubeObject, Resource } from "../types.ts";
-import { isDns1035Label, isDns1123Label, isDns1123Subdomain, isLabelValue, isPathSegment, isQualifiedName } from "./names.ts";
+import {
+  isCanonicalIp,
+  isDns1035Label,
+  isDns1123Label,
+  isDns1123Subdomain,
+  isLabelValue,
+  isPathSegment,
+  isQualifiedName,
+} from "./names.ts";
 import { type Problems, sameJson } from "./problems.ts";
 
 /** All annotations of an object together. */
@@ -14,6 +22,7 @@ const NAME_CHECKS: Readonly<Record<string, NameCheck>> = {
   "/Namespace": isDns1123Label,
   "/Service": isDns1035Label,
   "/Event": isPathSegment,
+  "networking.k8s.io/IPAddress": isCanonicalIp,
   "events.k8s.io/Event": isPathSegment,
   "apps/StatefulSet": isDns1123Label,
 };

@@ -1,6 +1,6 @@
 // What names, labels, ports and addresses must look like, and how it is said: apimachinery `util/validation/validation.go`.
 // Each function gives the details of what is wrong; none when the value is right.
-import { type Addr, tryParseAddr, tryParsePrefix } from "#ip";
+import { type Addr, formatAddr, tryParseAddr, tryParsePrefix } from "#ip";
 
 function regexError(message: string, format: string, ...examples: readonly string[]): string {
   const shown = examples.map((example) => `'${example}', `).join(" or ");
@@ -179,6 +179,13 @@ const NOT_A_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/
 
 export function isIp(value: string): string[] {
   return tryParseAddr(value) === undefined ? [NOT_AN_IP] : [];
+}
+
+/** An address in the one form that it is printed in: names of objects must not be two for one address. */
+export function isCanonicalIp(value: string): string[] {
+  const addr = tryParseAddr(value);
+  if (addr === undefined) return [NOT_AN_IP];
+  return formatAddr(addr) === value ? [] : [`must be in canonical form ("${formatAddr(addr)}")`];
 }
 
 export function isCidr(value: string): string[] {

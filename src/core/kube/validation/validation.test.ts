@@ -11,6 +11,7 @@ import {
   ENDPOINTS,
   INGRESS_CLASSES,
   INGRESSES,
+  IP_ADDRESSES,
   JOBS,
   LEASES,
   NAMESPACES,
@@ -20,6 +21,7 @@ import {
   REPLICA_SETS,
   RESOURCES,
   SECRETS,
+  SERVICE_CIDRS,
   STATEFUL_SETS,
 } from "../resources.ts";
 import { decodeObject } from "../schema/decode.ts";
@@ -236,6 +238,30 @@ test("ingresses", () => {
   assert.deepEqual(host("10.0.0.1"), ['spec.rules[0].host: Invalid value: "10.0.0.1": must be a DNS name, not an IP address']);
   assert.match(host("*").join(), /a wildcard DNS-1123 subdomain must start with '\*\.'/);
   assert.match(problemsOf(INGRESS_CLASSES, { spec: { controller: "x" } }).join(), /must be a domain-prefixed key/);
+});
+
+test("service CIDRs and addresses", () => {
+  const cidrs = (...all: string[]): string[] => problemsOf(SERVICE_CIDRS, { spec: { cidrs: all } });
+  assert.deepEqual([...cidrs("10.0.0.0/16"), ...cidrs("fd00::/108", "10.0.0.0/16")], []);
+  assert.deepEqual(cidrs(), ["spec.cidrs: Required value: at least one CIDR required"]);
+  assert.match(cidrs("10.0.0.0/16", "10.1.0.0/16").join(), /no more than one IP for each IP family/);
+  assert.match(cidrs("10.0.0.0").join(), /must be a valid CIDR value/);
+  assert.deepEqual(cidrs("fd00:0::/108"), ['spec.cidrs[0]: Invalid value: "fd00:0::/108": must be in canonical form ("fd00::/108")']);
+  const change = (before: readonly string[], after: readonly string[]): string[] =>
+    problemsOf(SERVICE_CIDRS, { spec: { cidrs: after } }, { spec: { cidrs: before } });
+  assert.deepEqual(change(["10.0.0.0/16"], ["10.0.0.0/16", "fd00::/108"]), []);
+  assert.match(change(["10.0.0.0/16"], ["10.1.0.0/16"]).join(), /^spec.cidrs: .*field is immutable/);
+
+  const parentRef = { resource: "services", namespace: "ns", name: "n" };
+  const address = (name: string, spec: object): string[] => problemsOf(IP_ADDRESSES, { metadata: { name }, spec });
+  assert.deepEqual([...address("10.0.0.1", { parentRef }), ...address("fd00::1", { parentRef })], []);
+  assert.match(address("fd00:0::1", { parentRef }).join(), /^metadata.name: .*must be in canonical form \("fd00::1"\)/);
+  assert.match(address("a", { parentRef }).join(), /must be a valid IP address/);
+  assert.deepEqual(address("10.0.0.1", {}), ["spec.parentRef: Required value"]);
+  assert.deepEqual(address("10.0.0.1", { parentRef: {} }), [
+    "spec.parentRef.resource: Required value",
+    "spec.parentRef.name: Required value",
+  ]);
 });
 
 test("configuration, nodes, leases, claims", () => {

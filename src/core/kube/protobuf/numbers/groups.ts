@@ -91,6 +91,9 @@ EventSeries count=1 lastObservedTime=2
 export const NETWORKING_NUMBERS: string = `
 HTTPIngressPath path=1 backend=2 pathType=3
 HTTPIngressRuleValue paths=1
+IPAddress metadata=1 spec=2
+IPAddressList metadata=1 items=2
+IPAddressSpec parentRef=1
 IPBlock cidr=1 except=2
 Ingress metadata=1 spec=2 status=3
 IngressBackend resource=3 service=4
@@ -115,7 +118,12 @@ NetworkPolicyList metadata=1 items=2
 NetworkPolicyPeer podSelector=1 namespaceSelector=2 ipBlock=3
 NetworkPolicyPort protocol=1 port=2 endPort=3
 NetworkPolicySpec podSelector=1 ingress=2 egress=3 policyTypes=4
+ParentReference group=1 resource=2 namespace=3 name=4
 ServiceBackendPort name=1 number=2
+ServiceCIDR metadata=1 spec=2 status=3
+ServiceCIDRList metadata=1 items=2
+ServiceCIDRSpec cidrs=1
+ServiceCIDRStatus conditions=1
 `;
 
 export const AUTOSCALING_NUMBERS: string = `
