@@ -285,6 +285,10 @@ const PORTS: readonly [string, string, boolean][] = [
   ["TCP/10.0.0.1/80", "TCP/0.0.0.0/80", true],
   ["TCP/0.0.0.0/80", "TCP/10.0.0.1/80", true],
   ["TCP/0.0.0.0/80", "TCP/10.0.0.1/180", false],
+  ["SCTP/0.0.0.0/80", "TCP/0.0.0.0/80", false],
+  ["UDP/0.0.0.0/80", "TCP/10.0.0.1/80", false],
+  ["TCP/127.0.0.1/80", "TCP/127.0.0.1/80", true],
+  ["TCP/fd00::1/80", "TCP/0.0.0.0/80", true],
 ];
 
 for (const [want, have, expected] of PORTS) {
@@ -294,6 +298,18 @@ for (const [want, have, expected] of PORTS) {
 test("a pod in its node's network takes its container ports", () => {
   const spec = { hostNetwork: true, containers: [{ name: "c", ports: [{ containerPort: 53, protocol: "UDP" }] }] };
   assert.deepEqual(hostPorts(pod("p", spec)), ["UDP/0.0.0.0/53"]);
+});
+
+test("every address of the node, however it is written; sidecars, but no init containers that end", () => {
+  const ports = (hostIP?: string) => [{ containerPort: 8080, hostPort: 80, ...(hostIP !== undefined && { hostIP }) }];
+  for (const hostIP of [undefined, "", "0.0.0.0", "::"]) {
+    assert.deepEqual(hostPorts(pod("p", { containers: [{ name: "c", ports: ports(hostIP) }] })), ["TCP/0.0.0.0/80"]);
+  }
+  const initContainers = [
+    { name: "proxy", restartPolicy: "Always", ports: ports("10.0.0.1") },
+    { name: "init", ports: ports() },
+  ];
+  assert.deepEqual(hostPorts(pod("p", { containers: [{ name: "c" }], initContainers })), ["TCP/10.0.0.1/80"]);
 });
 
 const TOLERATIONS: readonly [object, boolean][] = [

@@ -2,11 +2,13 @@ import type { Pod } from "kubernetes-types/core/v1";
 
 const ANY = "0.0.0.0";
 
-/** The ports of the node that a pod takes, as `TCP/0.0.0.0/80`. */
+/** The ports of the node that a pod takes, as `TCP/0.0.0.0/80`: its containers' and, since they go on beside them, its sidecars'. */
 export function hostPorts(pod: Pod): string[] {
-  const { containers = [], hostNetwork } = pod.spec ?? {};
+  const { containers = [], initContainers = [], hostNetwork } = pod.spec ?? {};
   const ports: string[] = [];
-  for (const container of containers) {
+  // Kubernetes 1.34 and later; other init containers have ended when it matters (kubernetes/kubernetes#132040).
+  const sidecars = initContainers.filter((container) => "restartPolicy" in container && container.restartPolicy === "Always");
+  for (const container of [...containers, ...sidecars]) {
     for (const { containerPort, hostPort, hostIP, protocol } of container.ports ?? []) {
       const port = hostPort ?? (hostNetwork === true ? containerPort : 0);
       const ip = hostIP === undefined || hostIP === "" || hostIP === "::" ? ANY : hostIP;

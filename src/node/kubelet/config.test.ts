@@ -287,6 +287,14 @@ describe("what the runtime is told", () => {
     assert.deepEqual(config({ containers: [{ name: "c", ports }] }).portMappings, [
       { protocol: "UDP", containerPort: 53, hostPort: 5353, hostIp: "127.0.0.1" },
     ]);
+    const port = [{ containerPort: 80, hostPort: 8080 }];
+    const initContainers = [
+      { name: "sidecar", restartPolicy: "Always", ports: port },
+      { name: "init", ports: port },
+    ];
+    const mapped = [{ protocol: "TCP", containerPort: 80, hostPort: 8080 }];
+    assert.deepEqual(config({ containers: [{ name: "c" }], initContainers }).portMappings, mapped);
+    assert.deepEqual(config({ hostNetwork: true, containers: [{ name: "c", ports: port }] }).portMappings, []);
   });
 
   test("command, mounts, log path", () => {

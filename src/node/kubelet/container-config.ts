@@ -2,7 +2,7 @@
 import type { SecurityContext as ApiSecurityContext, Container, Pod, PodSecurityContext, VolumeMount } from "kubernetes-types/core/v1";
 import { type ContainerConfig, type DnsConfig, type Mount, type PodSandboxConfig, RuntimeError, type SecurityContext } from "#runtime";
 import { expand } from "./env.ts";
-import { containersOf, type StoredPod, usesHostNetwork } from "./pod-spec.ts";
+import { containersOf, initContainersOf, isSidecar, type StoredPod, usesHostNetwork } from "./pod-spec.ts";
 
 /** Labels by which the pod of a container is told (`pkg/kubelet/types/labels.go`). */
 const POD_NAME_LABEL = "io.kubernetes.pod.name";
@@ -32,7 +32,8 @@ export function sandboxConfig({ pod, attempt, hostname, logDirectory, dns }: San
   const { spec } = pod;
   const { name, namespace = "", uid } = pod.metadata;
   const sysctls = Object.fromEntries((spec?.securityContext?.sysctls ?? []).map((sysctl) => [sysctl.name, sysctl.value]));
-  const portMappings = containersOf(pod)
+  // What goes on while the pod runs: containers and sidecars.
+  const portMappings = [...containersOf(pod), ...initContainersOf(pod).filter(isSidecar)]
     .flatMap((container) => container.ports ?? [])
     .filter((port) => port.hostPort !== undefined && port.hostPort > 0)
     .map((port) => ({

@@ -10,7 +10,7 @@ import type {
 } from "kubernetes-types/core/v1";
 import { compareQuantities, tryParseQuantity } from "../quantity.ts";
 import { validateEnv } from "./env.ts";
-import { isDns1123Label, isPortName, isPortNumber, isQualifiedName } from "./names.ts";
+import { isDns1123Label, isIp, isPortName, isPortNumber, isQualifiedName } from "./names.ts";
 import { validateId } from "./pod.ts";
 import { validateHandler, validateProbes } from "./probes.ts";
 import type { Problems } from "./problems.ts";
@@ -99,6 +99,7 @@ function validatePorts(problems: Problems, path: string, ports: readonly Contain
     if (!port.containerPort) problems.required(`${at}.containerPort`);
     else problems.invalidEach(`${at}.containerPort`, port.containerPort, isPortNumber(port.containerPort));
     if (port.hostPort) problems.invalidEach(`${at}.hostPort`, port.hostPort, isPortNumber(port.hostPort));
+    if (port.hostIP) problems.invalidEach(`${at}.hostIP`, port.hostIP, isIp(port.hostIP));
     problems.oneOf(`${at}.protocol`, port.protocol, PROTOCOLS);
   }
 }

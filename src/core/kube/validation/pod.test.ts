@@ -49,6 +49,16 @@ test("pod: containers", () => {
     }),
     ['spec.containers[0].ports[1].hostPort: Duplicate value: "TCP//80"'],
   );
+  const hostPorts = (...ports: object[]): string[] => container({ ports: ports.map((port) => ({ containerPort: 1, ...port })) });
+  assert.deepEqual(hostPorts({ hostPort: 80, hostIP: "10.0.0.1" }, { hostPort: 80, hostIP: "::1" }, { hostPort: 80, protocol: "UDP" }), []);
+  assert.deepEqual(hostPorts({ hostPort: 65_536 }, { hostPort: -1 }, { hostPort: 80, hostIP: "node-1" }), [
+    "spec.containers[0].ports[0].hostPort: Invalid value: 65536: must be between 1 and 65535, inclusive",
+    "spec.containers[0].ports[1].hostPort: Invalid value: -1: must be between 1 and 65535, inclusive",
+    'spec.containers[0].ports[2].hostIP: Invalid value: "node-1": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+  ]);
+  assert.deepEqual(podProblems({ hostNetwork: true, containers: [{ ...CONTAINER, ports: [{ containerPort: 80, hostPort: 81 }] }] }), [
+    "spec.containers[0].ports[0].containerPort: Invalid value: 80: must match `hostPort` when `hostNetwork` is true",
+  ]);
   assert.deepEqual(container({ imagePullPolicy: "Sometimes" }), [
     'spec.containers[0].imagePullPolicy: Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", "Never"',
   ]);
