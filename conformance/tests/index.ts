@@ -6,7 +6,7 @@ import { INGRESS } from "./ingress.ts";
 import { LATENCY } from "./latency.ts";
 import { NETWORKING } from "./networking.ts";
 import { PROXY } from "./proxy.ts";
-import { SERVICE_CIDRS } from "./service-cidrs.ts";
+import { SERVICE_CIDR_TESTS } from "./service-cidrs.ts";
 import { SERVICES_AFFINITY } from "./services-affinity.ts";
 import { SERVICES_API } from "./services-api.ts";
 import { SERVICES_SERVE } from "./services-serve.ts";
@@ -20,7 +20,7 @@ export const TESTS: readonly ConformanceTest[] = [
   ...LATENCY,
   ...NETWORKING,
   ...PROXY,
-  ...SERVICE_CIDRS,
+  ...SERVICE_CIDR_TESTS,
   ...SERVICES_AFFINITY,
   ...SERVICES_API,
   ...SERVICES_SERVE,
