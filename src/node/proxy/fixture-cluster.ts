@@ -1,8 +1,9 @@
 // A proxy on the fixture's node, and the API it watches, for tests with real packets.
-import type { ServiceSpec } from "kubernetes-types/core/v1";
+import type { Service, ServiceSpec } from "kubernetes-types/core/v1";
+import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { silentLogger } from "#base";
 import { createFakeClient, type FakeClient } from "#client/fake";
-import { ENDPOINT_SLICES, type KubeObject, SERVICES } from "#kube";
+import { ENDPOINT_SLICES, type KubeObject, type Resource, SERVICES } from "#kube";
 import type { ProxyMode } from "./dataplane.ts";
 import type { Fixture } from "./fixture.ts";
 import { createMetrics } from "./metrics.ts";
@@ -86,25 +87,54 @@ export class Cluster {
     await this.proxy.synced;
   }
 
-  /** Makes a service with ClusterIP number `n`, or changes its backends, and waits until it is in the kernel. */
-  async set(n: number, { name, vip }: Family, backends: readonly string[], given: Given = {}): Promise<void> {
+  /**
+   * Makes a service with ClusterIP number `n`, or changes its backends and, where it is given, its spec. Resolves when the kernel holds
+   * all that.
+   */
+  async set(n: number, { name, vip }: Family, backends: readonly string[], given?: Given): Promise<void> {
     const id = `s${n}-${name.toLowerCase()}`;
     const ports = PORTS.map((port) => ({ ...port, nodePort: 30_000 + n }));
-    const { ips = [], ...spec } = given;
+    const { ips = [], ...spec } = given ?? {};
     const status = { loadBalancer: { ingress: ips.map((ip) => ({ ip })) } };
-    const object = { ...service(id, [vip(n)], ports, spec), status };
-    const endpoints = { ...slice(id, backends, ports), addressType: name };
     const exists = (await this.client.list(SERVICES)).items.some(({ metadata }) => metadata.name === id);
-    const changes = this.#changes();
-    // A Service keeps its spec: an update that changes nothing is no event.
-    if (exists) await this.client.update<KubeObject>(ENDPOINT_SLICES, endpoints);
-    else {
-      await this.client.create<KubeObject>(SERVICES, object);
-      await this.client.create<KubeObject>(ENDPOINT_SLICES, endpoints);
-      if (ips.length > 0) await this.client.update<KubeObject>(SERVICES, object, { subresource: "status" });
+    const object: Service = { ...service(id, [vip(n)], ports, spec), status };
+    await this.put(
+      ...(exists && given === undefined ? [] : [object]),
+      ...(ips.length > 0 ? [{ ...object, subresource: "status" as const }] : []),
+      {
+        ...slice(id, backends, ports),
+        addressType: name,
+      },
+    );
+  }
+
+  /** Writes objects one after another, each whole, and resolves when the kernel holds what follows from all. */
+  async put(...objects: readonly ((Service | EndpointSlice) & { readonly subresource?: "status" })[]): Promise<void> {
+    let expected = this.#changes();
+    for (const { subresource, ...object } of objects) {
+      const resource: Resource<KubeObject> = object.kind === "Service" ? SERVICES : ENDPOINT_SLICES;
+      const { items } = await this.client.list(resource);
+      const old = items.find(({ metadata }) => metadata.name === object.metadata?.name);
+      const now =
+        old === undefined
+          ? await this.client.create(resource, object)
+          : await this.client.update(resource, object, subresource === undefined ? {} : { subresource });
+      // What changes nothing is no event.
+      if (now.metadata.resourceVersion !== old?.metadata.resourceVersion) expected++;
     }
-    const expected = changes + (exists ? 1 : ips.length > 0 ? 3 : 2);
-    while (this.#changes() < expected) await new Promise((resolve) => setImmediate(resolve));
+    await this.#until(expected);
+  }
+
+  /** Deletes a Service and its first EndpointSlice. */
+  async drop(name: string): Promise<void> {
+    const expected = this.#changes() + 2;
+    await this.client.delete(SERVICES, { namespace: "default", name });
+    await this.client.delete(ENDPOINT_SLICES, { namespace: "default", name: `${name}-1` });
+    await this.#until(expected);
+  }
+
+  async #until(changes: number): Promise<void> {
+    while (this.#changes() < changes) await new Promise((resolve) => setImmediate(resolve));
     await this.proxy.idle();
   }
 

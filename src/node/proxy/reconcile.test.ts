@@ -11,7 +11,7 @@ import type { ConntrackEntry, ConntrackSocket } from "#linux";
 import { FakeKernel, FakeNft } from "#linux/fake";
 import { type Change, diffTable, formatElement, formatTable, type Table } from "#nft";
 import { NftablesDataplane } from "./nftables/dataplane.ts";
-import { SETS, TABLE } from "./nftables/layout.ts";
+import { affinityMap, SETS, TABLE } from "./nftables/layout.ts";
 import { startProxy } from "./start.ts";
 import { CIDRS, NODE, type PortSpec, service, slice } from "./testing.ts";
 
@@ -258,15 +258,15 @@ test("a client is not sent to a backend that is gone", async () => {
   const sticky = service("web", ["10.96.0.1"], HTTP, { sessionAffinity: "ClientIP" });
   const setup = await start([sticky, slice("web", ["10.244.1.2@a", "10.244.1.3@a"], HTTP)]);
   const { client, nft, proxy } = setup;
-  const set = SETS[4].affinity;
+  const set = affinityMap(4, 0);
   const remembered = [2, 3].map((n) => ({
     key: [parseAddr(`10.244.9.${n}`), 6, 0],
     data: [parseAddr(`10.244.1.${n}`), 8080],
   }));
   nft.apply([{ op: "add elements", table: TABLE, set, elements: remembered }]);
   await client.update(ENDPOINT_SLICES, slice("web", ["10.244.1.3@a"], HTTP));
-  await settle(setup, () => elements(nft)["affinity4"]?.length === 1);
-  assert.deepEqual(elements(nft)["affinity4"], ["10.244.9.3 . tcp . 0 : 10.244.1.3 . 8080"]);
+  await settle(setup, () => elements(nft)["affinity4-0"]?.length === 1);
+  assert.deepEqual(elements(nft)["affinity4-0"], ["10.244.9.3 . tcp . 0 : 10.244.1.3 . 8080"]);
   proxy.stop();
 });
 

@@ -38,36 +38,34 @@ export function affinityOf(element: Element, ownerOf: OwnerOf): Affinity | undef
   return { client, frontend: frontend.key, backend, ...(expiresMs !== undefined && { expiresMs }) };
 }
 
-/** What an affinity map should be without, and instead of it with. */
-export interface Sweep {
-  readonly remove: readonly Element[];
-  readonly add: readonly Element[];
+/** What an affinity map should be without, and what it should have instead. */
+export interface SweepStep {
+  readonly remove: Element;
+  readonly again?: Element;
 }
 
 /**
  * Clients whose backend gets no new connections any more are forgotten (cilium/cilium#27096 is what happens otherwise). Where the
  * service port's timeout is another one now, it counts from when the client was last seen.
  */
-export function sweep(elements: readonly Element[], ownerOf: OwnerOf): Sweep {
+export function sweep(elements: readonly Element[], ownerOf: OwnerOf): SweepStep[] {
   const owners = new Map<number, { readonly ids: ReadonlySet<string>; readonly timeoutMs: number } | undefined>();
-  const remove: Element[] = [];
-  const add: Element[] = [];
+  const steps: SweepStep[] = [];
   for (const element of elements) {
     const remembered = decode(element);
     if (remembered === undefined) continue;
     if (!owners.has(remembered.owner)) owners.set(remembered.owner, termsOf(ownerOf(remembered.owner)));
     const terms = owners.get(remembered.owner);
     if (terms?.ids.has(remembered.backend) !== true) {
-      remove.push(element);
+      steps.push({ remove: element });
       continue;
     }
     const { timeoutMs, expiresMs } = element;
     if (timeoutMs === undefined || expiresMs === undefined || timeoutMs === terms.timeoutMs) continue;
-    remove.push(element);
     const left = terms.timeoutMs - (timeoutMs - expiresMs);
-    if (left > 0) add.push({ ...element, timeoutMs: terms.timeoutMs, expiresMs: left });
+    steps.push({ remove: element, ...(left > 0 && { again: { ...element, timeoutMs: terms.timeoutMs, expiresMs: left } }) });
   }
-  return { remove, add };
+  return steps;
 }
 
 function termsOf(owner: Owner | undefined): { readonly ids: ReadonlySet<string>; readonly timeoutMs: number } | undefined {

@@ -1,16 +1,15 @@
 // The flat layout over netlink. The only file of this mode that acts.
 import { errorMessage, type Logger } from "#base";
-import type { Family } from "#ip";
 import { isErrno, type NftSocket } from "#linux";
-import { type Change, diffTable, type Element, formatKey, type SetHeader } from "#nft";
+import { type Change, diffTable, type SetHeader } from "#nft";
 import type { Affinity, Dataplane, FrontendUpdate, Replaced } from "../dataplane.ts";
 import type { ProxyMetrics } from "../metrics.ts";
 import type { ClusterCidrs, Frontend } from "../types.ts";
-import { affinityOf, concernsClients, sweep } from "./affinity.ts";
+import { affinityOf, concernsClients, type SweepStep, sweep } from "./affinity.ts";
 import { Programmed } from "./diff.ts";
 import { type Placed, placeFrontend } from "./elements.ts";
 import { desiredTable, inGroups, numbersIn, ownersIn } from "./full.ts";
-import { FAMILIES, SETS, TABLE } from "./layout.ts";
+import { affinityMap, TABLE } from "./layout.ts";
 import { type Owner, Owners } from "./owners.ts";
 
 export interface NftablesOptions {
@@ -24,7 +23,7 @@ export interface NftablesOptions {
 const CLEANUP_AFTER_MS = 1000;
 
 /** Remembered clients that go in one transaction. */
-const SWEEP = 500;
+const SWEEP = 1000;
 
 export class NftablesDataplane implements Dataplane {
   readonly mode = "nftables";
@@ -50,21 +49,24 @@ export class NftablesDataplane implements Dataplane {
     this.#apply(changes, current === undefined);
     this.#programmed = new Programmed({ placed, owners, ...desired });
     this.#cleanLater(cleanup);
-    this.#sweepClients(new Set(FAMILIES));
+    this.#sweep(this.#programmed.affinityMaps());
     return { changes: changes.length, adopted: current !== undefined };
   }
 
   async update(updates: readonly FrontendUpdate[]): Promise<void> {
+    // What they are now, before they go.
+    const owners = updates.filter(concernsClients).flatMap(({ key, old }) => {
+      const numbers = Object.values(this.#programmed.get(key)?.owners ?? {});
+      return old === undefined ? [] : numbers.map((number) => affinityMap(old.family, number));
+    });
     this.#apply(this.#programmed.update(new Map(updates.map(({ key, next }) => [key, next]))), false);
-    const families = updates.filter(concernsClients).flatMap(({ old }) => old?.family ?? []);
-    this.#sweepClients(new Set(families));
+    this.#sweep(owners);
   }
 
   async affinities(): Promise<readonly Affinity[]> {
     const ownerOf = (number: number): Owner | undefined => this.#programmed.owners.get(number);
-    return FAMILIES.flatMap((family) =>
-      this.#o.nft.elements(TABLE, SETS[family].affinity).flatMap((element) => affinityOf(element, ownerOf) ?? []),
-    );
+    const elements = this.#programmed.affinityMaps().flatMap((set) => [...this.#o.nft.elements(TABLE, set)]);
+    return elements.flatMap((element) => affinityOf(element, ownerOf) ?? []);
   }
 
   async remove(): Promise<readonly string[]> {
@@ -101,27 +103,28 @@ export class NftablesDataplane implements Dataplane {
     }, CLEANUP_AFTER_MS);
   }
 
-  #sweepClients(families: ReadonlySet<Family>): void {
-    const { nft } = this.#o;
-    for (const family of families) {
-      const set = SETS[family].affinity;
-      const { remove, add } = sweep(nft.elements(TABLE, set), (number) => this.#programmed.owners.get(number));
-      const again = new Map(add.map((element) => [formatKey(set, element), element]));
-      for (let i = 0; i < remove.length; i += SWEEP) this.#exchange(set, remove.slice(i, i + SWEEP), again);
+  #sweep(maps: readonly SetHeader[]): void {
+    for (const set of new Map(maps.map((map) => [map.name, map])).values()) {
+      const steps = sweep(this.#o.nft.elements(TABLE, set), (number) => this.#programmed.owners.get(number));
+      for (let i = 0; i < steps.length; i += SWEEP) this.#sweepSome(set, steps.slice(i, i + SWEEP));
     }
   }
 
-  /** One that has run out since it was read fails the whole transaction; then they go one by one. */
-  #exchange(set: SetHeader, remove: readonly Element[], again: ReadonlyMap<string, Element>): void {
-    const add = remove.flatMap((element) => again.get(formatKey(set, element)) ?? []);
+  /** One that has run out since it was read fails the whole transaction: the halves are tried then, and at last each alone. */
+  #sweepSome(set: SetHeader, steps: readonly SweepStep[]): void {
+    const elements = steps.flatMap(({ again }) => again ?? []);
     try {
       this.#o.nft.apply([
-        { op: "delete elements", table: TABLE, set, elements: remove },
-        ...(add.length > 0 ? [{ op: "add elements", table: TABLE, set, elements: add } as const] : []),
+        { op: "delete elements", table: TABLE, set, elements: steps.map(({ remove }) => remove) },
+        ...(elements.length > 0 ? [{ op: "add elements", table: TABLE, set, elements } as const] : []),
       ]);
     } catch (err) {
       if (!isErrno(err, "ENOENT")) this.#o.logger.warn("cannot forget clients of a backend", { error: errorMessage(err) });
-      else if (remove.length > 1) for (const element of remove) this.#exchange(set, [element], again);
+      else if (steps.length > 1) {
+        const half = steps.length >> 1;
+        this.#sweepSome(set, steps.slice(0, half));
+        this.#sweepSome(set, steps.slice(half));
+      }
     }
   }
 }

@@ -3,7 +3,7 @@
 import { type Change, type Element, formatData, formatKey, type SetHeader } from "#nft";
 import type { Frontend } from "../types.ts";
 import { elementsOf, numbered, type Placed, placeFrontend, sharedBy } from "./elements.ts";
-import { TABLE } from "./layout.ts";
+import { AFFINITY_MAPS, affinityMap, FAMILIES, TABLE } from "./layout.ts";
 import { chainByName, neededBy } from "./on-demand.ts";
 import { Owners } from "./owners.ts";
 
@@ -41,6 +41,12 @@ export class Programmed {
 
   get(key: string): Placed | undefined {
     return this.#placed.get(key);
+  }
+
+  /** Affinity maps that exist. */
+  affinityMaps(): SetHeader[] {
+    const all = FAMILIES.flatMap((family) => Array.from({ length: AFFINITY_MAPS }, (_, i) => affinityMap(family, i)));
+    return all.filter(({ name }) => this.#sets.has(name));
   }
 
   /**

@@ -59,7 +59,7 @@ function readOwner({ key, data }: Element, scope: Scope, of: (key: string) => Re
 export function ownersIn(table: Table | undefined, known: ReadonlyMap<string, Known>): Set<number> {
   const numbers = new Set([...known.values()].flatMap(({ owners }) => Object.values(owners)));
   for (const set of table?.sets ?? []) {
-    if (!FAMILIES.some((family) => SETS[family].affinity.name === set.name)) continue;
+    if (set.flags?.includes("dynamic") !== true) continue;
     for (const { key } of set.elements) if (typeof key[2] === "number") numbers.add(key[2]);
   }
   return numbers;

@@ -36,7 +36,7 @@ function addrType(family: Family): Datatype {
   return family === 4 ? "ipv4_addr" : "ipv6_addr";
 }
 
-/** The sets and maps of one family. Elements in `affinity` are the packets' own. */
+/** The sets and maps of one family. */
 export interface FamilySets {
   /** Frontend → which chain picks one of how many backends. */
   readonly services: SetHeader;
@@ -57,22 +57,14 @@ export interface FamilySets {
   /** Frontend with ClientIP affinity → the chain that remembers for so long; for the inside, where it has its own backends. */
   readonly sticky: SetHeader;
   readonly insideSticky: SetHeader;
-  /** Frontend with affinity → which chain picks a backend for whom nobody remembers. This and the next three are made on demand. */
+  /** Frontend with affinity → which chain picks a backend for whom nobody remembers. This and the next two are made on demand. */
   readonly spread: SetHeader;
   readonly insideSpread: SetHeader;
-  /** Client, protocol and number of the service port → backend. */
-  readonly affinity: SetHeader;
   /** Frontend and who may use it: intervals in concatenations need Linux 5.6. */
   readonly sourceRanges: SetHeader;
   readonly podCidrs: SetHeader;
   readonly serviceCidrs: SetHeader;
 }
-
-/**
- * Affinity is remembered for so many clients per family; beyond it, connections are spread as if there were none. The kernel makes
- * room for all of them at once (nft_rhash_init, 4 MiB), so this map exists only where a Service asks for affinity.
- */
-const AFFINITY_SIZE = 1 << 18;
 
 function familySets(family: Family): FamilySets {
   const addr = addrType(family);
@@ -91,13 +83,6 @@ function familySets(family: Family): FamilySets {
     insideSticky: { name: `inside-sticky${family}`, key: frontend, data: "verdict" },
     spread: { name: `spread${family}`, key: frontend, data: "verdict" },
     insideSpread: { name: `inside-spread${family}`, key: frontend, data: "verdict" },
-    affinity: {
-      name: `affinity${family}`,
-      key: [addr, "inet_proto", "index"],
-      data: backend,
-      flags: ["dynamic", "timeout"],
-      size: AFFINITY_SIZE,
-    },
     sourceRanges: { name: `source-ranges${family}`, key: [...frontend, addr], flags: ["interval"] },
     podCidrs: { name: `pod-cidrs${family}`, key: [addr], flags: ["interval"] },
     serviceCidrs: { name: `service-cidrs${family}`, key: [addr], flags: ["interval"] },
@@ -105,6 +90,26 @@ function familySets(family: Family): FamilySets {
 }
 
 export const SETS: Readonly<Record<Family, FamilySets>> = { 4: familySets(4), 6: familySets(6) };
+
+/**
+ * A map remembers so many clients; beyond it, connections are spread as if there were no affinity. The kernel makes room for all of
+ * them at once (nft_rhash_init, 1 MiB), so a map exists only where a Service asks for affinity.
+ */
+const AFFINITY_SIZE = 1 << 16;
+
+/** Few, so that memory is bounded; several, since reading one takes time with the square of what is in it (nft_rhash_walk). */
+export const AFFINITY_MAPS = 16;
+
+/** Client, protocol and number of the service port → backend: elements are the packets' own. */
+export function affinityMap(family: Family, owner: number): SetHeader {
+  return {
+    name: `affinity${family}-${owner % AFFINITY_MAPS}`,
+    key: [addrType(family), "inet_proto", "index"],
+    data: [addrType(family), "inet_service"],
+    flags: ["dynamic", "timeout"],
+    size: AFFINITY_SIZE,
+  };
+}
 
 export const REFUSE = "refuse";
 const STICKY = "sticky";
@@ -232,7 +237,7 @@ function cidrElements(set: SetHeader, family: Family, cidrs: readonly Prefix[]):
   return { ...set, elements: cidrs.filter(({ addr }) => addr.family === family).map((cidr) => ({ key: [prefixInterval(cidr)] })) };
 }
 
-const ON_DEMAND: ReadonlySet<keyof FamilySets> = new Set(["affinity", "spread", "insideSpread", "sourceRanges"]);
+const ON_DEMAND: ReadonlySet<keyof FamilySets> = new Set(["spread", "insideSpread", "sourceRanges"]);
 const WITH_CIDRS: ReadonlySet<keyof FamilySets> = new Set(["podCidrs", "serviceCidrs"]);
 
 function isEmptyAtFirst(name: string): boolean {

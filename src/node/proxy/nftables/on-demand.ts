@@ -2,7 +2,7 @@
 import type { Family } from "#ip";
 import { type Chain, concat, ct, drop, type Expr, goto, inSet, meta, payload, type Rule, type SetHeader, type Statement } from "#nft";
 import { daddr, frontendExpr, ofFamily, saddr } from "./expressions.ts";
-import { FIRST_NUMBER, type Scope, SETS } from "./layout.ts";
+import { affinityMap, FIRST_NUMBER, type Scope, SETS } from "./layout.ts";
 
 const GUARDED = "guarded-";
 
@@ -83,10 +83,12 @@ function rulesOf(name: string, { guarded, scope, kind, family, number, seconds }
 export function neededBy(name: string): { readonly chain?: string; readonly sets: readonly SetHeader[] } {
   const parsed = parse(name);
   if (parsed === undefined) return { sets: [] };
-  const { affinity, spread, insideSpread, sourceRanges } = SETS[parsed.family];
+  const { spread, insideSpread, sourceRanges } = SETS[parsed.family];
   if (parsed.guarded) return { chain: name.slice(GUARDED.length), sets: [sourceRanges] };
-  if (parsed.kind === "stick") return { sets: [affinity, parsed.scope === "inside" ? insideSpread : spread] };
-  return { sets: parsed.kind === "remember" ? [affinity] : [] };
+  if (parsed.kind === "pick") return { sets: [] };
+  const affinity = affinityMap(parsed.family, parsed.number);
+  if (parsed.kind === "remember") return { sets: [affinity] };
+  return { sets: [affinity, parsed.scope === "inside" ? insideSpread : spread] };
 }
 
 function dnatTo(family: Family, key: Expr, map: SetHeader): Statement {
@@ -121,11 +123,11 @@ function ownerExpr(owner: number): Expr {
 }
 
 function stickRules(family: Family, owner: number, scope: Scope): Rule[] {
-  const { affinity, spread, insideSpread } = SETS[family];
+  const { spread, insideSpread } = SETS[family];
   const client = concat(saddr(family), meta("l4proto"), ownerExpr(owner));
   const map = scope === "inside" ? insideSpread : spread;
   return [
-    { statements: [ofFamily(family), dnatTo(family, client, affinity)] },
+    { statements: [ofFamily(family), dnatTo(family, client, affinityMap(family, owner))] },
     { statements: [ofFamily(family), { kind: "vmap", key: frontendExpr(family), map: map.name }] },
   ];
 }
@@ -134,6 +136,6 @@ function stickRules(family: Family, owner: number, scope: Scope): Rule[] {
 function rememberRule(family: Family, owner: number, seconds: number): Rule {
   const key = concat(ct(family === 4 ? "ip saddr" : "ip6 saddr", "original"), meta("l4proto"), ownerExpr(owner));
   const data = concat(daddr(family), payload("th dport"));
-  const update: Statement = { kind: "dynset", op: "update", set: SETS[family].affinity.name, key, data, timeoutMs: seconds * 1000 };
+  const update: Statement = { kind: "dynset", op: "update", set: affinityMap(family, owner).name, key, data, timeoutMs: seconds * 1000 };
   return { statements: [ofFamily(family), update] };
 }
