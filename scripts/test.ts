@@ -17,6 +17,7 @@ const ALSO_IN_OLD_KERNEL: readonly string[] = [
   "src/io/linux/contract/kernel.netns.ts",
   "src/io/linux/nftables/nftables.netns.ts",
   "src/io/linux/conntrack.netns.ts",
+  "src/node/{overlay,portmap}/*.netns.ts",
 ];
 
 interface Kind {
