@@ -27,7 +27,7 @@ export function formatUpstream({ host, port }: Upstream): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function noAnswer(upstream: Upstream, why: string, code: string): FairleadError {
+export function noAnswer(upstream: Upstream, why: string, code: string): FairleadError {
   const to = formatUpstream(upstream);
   return new FairleadError(`Cannot ask the upstream name server ${to}: ${why}`, { code, op: "ask upstream", facts: { upstream: to } });
 }
@@ -75,9 +75,14 @@ export class UdpExchange {
     return this.#current.ask(query, timeoutMs);
   }
 
-  close(): void {
-    for (const port of this.#ports) port.fail(noAnswer(this.#upstream, "the server is stopping", "Stopped"));
+  /** Rejects all that wait. */
+  fail(err: unknown): void {
+    for (const port of this.#ports) port.fail(err);
     this.#current = undefined;
+  }
+
+  close(): void {
+    this.fail(noAnswer(this.#upstream, "the server is stopping", "Stopped"));
   }
 }
 

@@ -1,6 +1,7 @@
 // Whom to ask about names that are not the cluster's, in which order, and for how long.
-import { type Clock, errorMessage, FairleadError, type Logger } from "#base";
-import { askTcp, formatUpstream, UdpExchange, type Upstream } from "./exchange.ts";
+import { type Clock, errorCode, errorMessage, FairleadError, type Logger } from "#base";
+import { askTcp, formatUpstream, noAnswer, UdpExchange, type Upstream } from "./exchange.ts";
+import { findNoWay, Reach, type ReachOptions } from "./reach.ts";
 
 export interface ForwarderOptions {
   readonly upstreams: readonly Upstream[];
@@ -12,6 +13,8 @@ export interface ForwarderOptions {
   readonly deadlineMs?: number;
   /** More questions than this at a time are refused. */
   readonly maxConcurrent?: number;
+  /** How it is found out that there is no way to an upstream; by a TCP connection unless told. */
+  readonly look?: ReachOptions["look"];
   /** Called for each attempt that was answered. */
   readonly onReply?: (upstream: string, rcode: number, seconds: number) => void;
 }
@@ -23,14 +26,35 @@ const REST_MS = 2000;
 class Peer {
   readonly upstream: Upstream;
   readonly udp: UdpExchange;
+  readonly reach: Reach;
   readonly name: string;
   failures = 0;
   restsUntilMs = 0;
 
-  constructor(upstream: Upstream) {
+  constructor(upstream: Upstream, { clock, look = findNoWay }: ForwarderOptions) {
     this.upstream = upstream;
     this.udp = new UdpExchange(upstream);
+    this.reach = new Reach(upstream, { now: () => clock.now(), sleep: (ms, signal) => clock.sleep(ms, signal), look });
     this.name = formatUpstream(upstream);
+  }
+
+  /** Rejects at once where it turns out that there is no way to it. */
+  async askUdp(query: Buffer, timeoutMs: number): Promise<Buffer> {
+    if (this.reach.noWay !== undefined) throw this.reach.noWay;
+    const waiting = new AbortController();
+    void this.reach.watch(waiting.signal).then((why) => {
+      if (why !== undefined) this.udp.fail(noAnswer(this.upstream, why, "Unreachable"));
+    });
+    try {
+      const reply = await this.udp.ask(query, timeoutMs);
+      this.reach.answered();
+      return reply;
+    } catch (err) {
+      if (errorCode(err) === "Unreachable") this.reach.refused(err);
+      throw err;
+    } finally {
+      waiting.abort();
+    }
   }
 }
 
@@ -42,7 +66,7 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
-    this.#peers = options.upstreams.map((upstream) => new Peer(upstream));
+    this.#peers = options.upstreams.map((upstream) => new Peer(upstream, options));
   }
 
   get hasUpstream(): boolean {
@@ -94,7 +118,7 @@ export class Forwarder {
     const { clock, logger, onReply } = this.#options;
     const started = clock.now();
     try {
-      const reply = await (how.transport === "udp" ? peer.udp.ask(query, how.timeoutMs) : askTcp(peer.upstream, query, how.timeoutMs));
+      const reply = await (how.transport === "udp" ? peer.askUdp(query, how.timeoutMs) : askTcp(peer.upstream, query, how.timeoutMs));
       peer.failures = 0;
       peer.restsUntilMs = 0;
       onReply?.(peer.name, (reply[3] ?? 0) & 0x0f, (clock.now() - started) / 1000);

@@ -1,6 +1,7 @@
 // The cache, the choice among upstreams, and reading resolv.conf.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { createSocket } from "node:dgram";
+import { type TestContext, test } from "node:test";
 import { type Clock, silentLogger } from "#base";
 import { parseAddr } from "#ip";
 import { type DnsMessage, type DnsRecord, decodeDns, dnsMessage, encodeDns } from "#wire";
@@ -66,6 +67,61 @@ test("nobody to ask fails at once", async () => {
   assert.equal(forwarder.hasUpstream, false);
   assert.equal(forwarder.isFull(), true);
   await assert.rejects(forwarder.ask(bytes({}), "udp"), { code: "NoUpstream" });
+});
+
+/** A forwarder with an upstream that never answers: only `look` can end a question. */
+async function silentForwarder(
+  t: TestContext,
+  look: (calls: number) => string | undefined,
+): Promise<{ forwarder: Forwarder; calls: () => number; pass: (ms: number) => void }> {
+  const udp = createSocket("udp4");
+  await new Promise<void>((resolve) => udp.bind(0, "127.0.0.1", resolve));
+  let nowMs = 0;
+  let calls = 0;
+  const clock: Clock = { now: () => nowMs, sleep: () => new Promise(() => {}) };
+  const upstreams = [{ host: "127.0.0.1", port: udp.address().port }];
+  const forwarder = new Forwarder({
+    upstreams,
+    clock,
+    logger: silentLogger,
+    timeoutMs: 1 << 30,
+    deadlineMs: 1 << 30,
+    look: async () => look(++calls),
+  });
+  t.after(() => {
+    forwarder.close();
+    udp.close();
+  });
+  const pass = (ms: number): void => {
+    nowMs += ms;
+  };
+  return { forwarder, calls: () => calls, pass };
+}
+
+const QUERY = bytes({ response: false });
+
+test("an upstream to which there is no way fails at once, and is not looked at for each question", async (t) => {
+  const { forwarder, calls, pass } = await silentForwarder(t, () => "connect ENETUNREACH 127.0.0.1:53");
+  const ask = (): Promise<unknown> => forwarder.ask(QUERY, "udp");
+  await assert.rejects(ask(), {
+    code: "Unreachable",
+    message: /Cannot ask the upstream name server 127\.0\.0\.1:\d+: connect ENETUNREACH/,
+  });
+  await Promise.all(Array.from({ length: 20 }, () => assert.rejects(ask(), { code: "Unreachable" })));
+  assert.equal(calls(), 1);
+  pass(2000);
+  await Promise.all(Array.from({ length: 20 }, () => assert.rejects(ask(), { code: "Unreachable" })));
+  assert.equal(calls(), 2);
+});
+
+test("a router's word about a way is believed for a while only", async (t) => {
+  const { forwarder, calls, pass } = await silentForwarder(t, (call) => (call === 1 ? "connect EHOSTUNREACH" : "connect ENETUNREACH"));
+  await assert.rejects(forwarder.ask(QUERY, "udp"), { message: /EHOSTUNREACH/ });
+  pass(1999);
+  await assert.rejects(forwarder.ask(QUERY, "udp"), { message: /EHOSTUNREACH/ });
+  assert.equal(calls(), 1);
+  pass(1);
+  await assert.rejects(forwarder.ask(QUERY, "udp"), { message: /ENETUNREACH/ });
 });
 
 test("upstreams as text", () => {

@@ -118,6 +118,12 @@ for (const overlay of ["vxlan", "host-gw"] as const) {
       return found.stdout.trim();
     };
 
+    test("a name of the world outside fails at once, since there is no way out", async () => {
+      // An answer within the resolver's time, which is much shorter than that of the name server.
+      const resolve = `new (require("node:dns").Resolver)({ timeout: 1000, tries: 1 }).resolve4("www.example.com", (err) => console.log(err.code))`;
+      for (let i = 0; i < 3; i++) assert.equal((await inPod("client", "idle", "/node", "-e", resolve)).trim(), "ESERVFAIL");
+    });
+
     for (const family of FAMILIES) {
       suite(`IPv${family}`, () => {
         test("container to container in a pod: over loopback, and nothing on the wire", async () => {

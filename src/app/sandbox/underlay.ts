@@ -21,6 +21,7 @@ export function buildUnderlay(plan: ClusterPlan, root: NetNs, netnsDir: string):
   router.links.change("lo", { up: true });
   router.links.add({ name: BRIDGE, type: { kind: "bridge" }, up: true });
   setAddrs(router, BRIDGE, plan.router.prefixes);
+  forbidTheRest(router, plan);
 
   const nodes = new Map<string, NetNs>();
   for (const node of plan.nodes) {
@@ -35,6 +36,14 @@ export function buildUnderlay(plan: ClusterPlan, root: NetNs, netnsDir: string):
   setAddrs(router, OUTSIDE, plan.outside.router);
   connect(outside, plan.outside.client, plan.outside.gateways);
   return { nodes, outside, router };
+}
+
+/**
+ * There is no way out of the sandbox. That a router forbids it (ICMP type 3 code 13) is told to UDP sockets too, and at once; that it
+ * has no route is not (`icmp_err_convert` in Linux net/ipv4/icmp.c), and whoever asks a name server would wait for its time to be up.
+ */
+function forbidTheRest(router: RouteSocket, plan: ClusterPlan): void {
+  for (const family of plan.families) router.routes.set({ dst: defaultPrefix(family), type: "prohibit", nextHops: [] });
 }
 
 function enableForwarding(ns: NetNs, plan: ClusterPlan): void {
