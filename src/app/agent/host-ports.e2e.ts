@@ -31,17 +31,17 @@ function pod(name: string, { hostPort, nodeName }: Given): KubeObject {
 
 /** Prints what the server at an address says when it is asked over TCP or UDP. */
 const ASK = `
-const [protocol, host, port, question] = process.argv.slice(1);
+const [protocol, host, port] = process.argv.slice(1);
 const fail = (err) => { console.error(err.cause?.code ?? err.code ?? err.message); process.exit(1); };
 setTimeout(() => fail(new Error("no answer")), 3000);
 if (protocol === "TCP") {
-  const url = "http://" + (host.includes(":") ? "[" + host + "]" : host) + ":" + port + "/" + question;
+  const url = "http://" + (host.includes(":") ? "[" + host + "]" : host) + ":" + port + "/hostname";
   fetch(url).then((r) => r.text()).then((text) => { process.stdout.write(text); process.exit(0); }, fail);
 } else {
   const socket = require("node:dgram").createSocket(host.includes(":") ? "udp6" : "udp4");
   socket.on("error", fail);
   socket.on("message", (m) => { process.stdout.write(String(m)); process.exit(0); });
-  socket.connect(Number(port), host, () => socket.send(question));
+  socket.connect(Number(port), host, () => socket.send("hostname"));
 }`;
 
 suite("host ports", () => {
@@ -96,8 +96,8 @@ suite("host ports", () => {
   }
 
   /** `from` is a namespace of the sandbox, or `pod/NAME`. */
-  async function ask(from: string, protocol: string, host: string, question = "hostname", port = HOST_PORT): Promise<string> {
-    const args = ["-e", ASK, protocol, host, String(port), question];
+  async function ask(from: string, protocol: string, host: string, port = HOST_PORT): Promise<string> {
+    const args = ["-e", ASK, protocol, host, String(port)];
     const result = from.startsWith("pod/")
       ? await cluster.fairlead("exec", from.slice("pod/".length), "--", "/node", ...args)
       : await cluster.inside(from, process.execPath, ...args);
@@ -146,7 +146,7 @@ suite("host ports", () => {
     const [host = ""] = addrs.get("node-1") ?? [];
     await create("other", { hostPort: 30_088, nodeName: "node-1" });
     await ready("other");
-    assert.equal(await ask("outside", "TCP", host, "hostname", 30_088), "other");
+    assert.equal(await ask("outside", "TCP", host, 30_088), "other");
     const spec = { type: "NodePort", selector: { app: "client-node-2" }, ports: [{ port: 80, targetPort: HTTP, nodePort: 30_088 }] };
     await cluster.client.create(SERVICES, {
       apiVersion: "v1",
@@ -154,9 +154,9 @@ suite("host ports", () => {
       metadata: { name: "np", namespace: "default" },
       spec,
     } as KubeObject);
-    while ((await ask("outside", "TCP", host, "hostname", 30_088)) !== "client-node-2");
+    while ((await ask("outside", "TCP", host, 30_088)) !== "client-node-2");
     await cluster.client.delete(SERVICES, { namespace: "default", name: "np" });
-    while ((await ask("outside", "TCP", host, "hostname", 30_088)) !== "other");
+    while ((await ask("outside", "TCP", host, 30_088)) !== "other");
     await remove("other");
   });
 
@@ -175,8 +175,8 @@ suite("host ports", () => {
     for (const host of hosts) {
       for (const protocol of PROTOCOLS) {
         assert.equal(await ask("outside", protocol, host), "web");
-        assert.equal(await ask("outside", protocol, host, "hostname", 8090), "later");
-        while ((await ask("outside", protocol, host, "hostname", 8089)) !== "ECONNREFUSED");
+        assert.equal(await ask("outside", protocol, host, 8090), "later");
+        while ((await ask("outside", protocol, host, 8089)) !== "ECONNREFUSED");
       }
     }
     assert.equal((await ready("web")).status?.containerStatuses?.[0]?.restartCount, 0);

@@ -64,7 +64,7 @@ test("the table reads as it did", () => {
   const { table } = compile(PODS);
   assert.ok(table);
   assert.equal(formatTable(table), readFileSync(new URL("host-ports.nft", import.meta.url), "utf8"));
-  assert.deepEqual([...portsIn(table)].sort(), [...compile(PODS).ports].sort());
+  assert.deepEqual(portsIn(table), compile(PODS).ports);
 });
 
 test("of two pods the newer one has the port, and who has lost it is told", () => {
@@ -86,8 +86,8 @@ interface Bench {
   readonly kernel: FakeKernel;
   readonly options: HostPortsOptions;
   readonly log: readonly string[];
-  start(pods?: readonly PodPorts[]): HostPorts;
-  table(): string;
+  readonly start: (pods?: readonly PodPorts[]) => HostPorts;
+  readonly table: () => string;
 }
 
 function bench(): Bench {
@@ -109,7 +109,7 @@ function bench(): Bench {
     kernel,
     options,
     log,
-    start(pods = []) {
+    start: (pods = []) => {
       const hostPorts = createHostPorts(options);
       hostPorts.open(pods);
       return hostPorts;
@@ -220,12 +220,17 @@ test("another version's table becomes this one's, in one transaction", () => {
   assert.equal(table(), text(compile(PODS).table));
 });
 
-function flow(dst: string, port: number, answeredBy: string, answeringPort: number, protocol: number = UDP): ConntrackEntry {
+/** `answeredBy` is the address and port that the answers come from, before they are translated back. */
+function flow(dst: string, port: number, [answerer, answeringPort]: readonly [string, number], protocol: number = UDP): ConntrackEntry {
   const client = parseAddr("172.18.0.1");
   return {
     original: { src: client, dst: parseAddr(dst), protocol, srcPort: 4000, dstPort: port },
-    reply: { src: parseAddr(answeredBy), dst: client, protocol, srcPort: answeringPort, dstPort: 4000 },
-    ...{ id: 0, mark: 0, zone: 0, timeoutSeconds: 30, status: 0 },
+    reply: { src: parseAddr(answerer), dst: client, protocol, srcPort: answeringPort, dstPort: 4000 },
+    id: 0,
+    mark: 0,
+    zone: 0,
+    timeoutSeconds: 30,
+    status: 0,
   };
 }
 
@@ -234,14 +239,14 @@ const NODE = "172.18.0.11";
 
 /** What is left of a flow to port 53 when a pod gets it, and when the pod goes again. */
 const FLOWS: readonly [string, ConntrackEntry, added: boolean, deleted: boolean][] = [
-  ["refused before", flow(NODE, 53, NODE, 53), false, false],
-  ["at 127.0.0.2", flow("127.0.0.2", 53, "127.0.0.2", 53), false, false],
-  ["with the pod", flow(NODE, 53, POD, 53), true, false],
-  ["with a Service's backend", flow(NODE, 53, "10.244.2.9", 53), true, true],
-  ["to the same port elsewhere", flow("8.8.8.8", 53, "8.8.8.8", 53), true, true],
-  ["to a Service of the pod", flow("10.96.0.10", 53, POD, 53), true, true],
-  ["to another port", flow(NODE, 54, NODE, 54), true, true],
-  ["over TCP", flow(NODE, 53, NODE, 53, 6), true, true],
+  ["refused before", flow(NODE, 53, [NODE, 53]), false, false],
+  ["at 127.0.0.2", flow("127.0.0.2", 53, ["127.0.0.2", 53]), false, false],
+  ["with the pod", flow(NODE, 53, [POD, 53]), true, false],
+  ["with a Service's backend", flow(NODE, 53, ["10.244.2.9", 53]), true, true],
+  ["to the same port elsewhere", flow("8.8.8.8", 53, ["8.8.8.8", 53]), true, true],
+  ["to a Service of the pod", flow("10.96.0.10", 53, [POD, 53]), true, true],
+  ["to another port", flow(NODE, 54, [NODE, 54]), true, true],
+  ["over TCP", flow(NODE, 53, [NODE, 53], 6), true, true],
 ];
 
 for (const [name, entry, added, deleted] of FLOWS) {
