@@ -5,6 +5,7 @@ import { formatReport, formatTotals } from "./report.ts";
 import { runAll } from "./run.ts";
 import { TESTS } from "./tests/index.ts";
 import { TITLES } from "./titles.ts";
+import type { Outcome } from "./types.ts";
 
 const HELP = `usage: npm run conformance -- [OPTIONS]
 
@@ -13,6 +14,8 @@ Runs the sig-network conformance tests of Kubernetes, written anew, against a cl
   --only TEXT      only the tests whose title contains TEXT
   --jobs N         how many run at the same time (4)
   --nodes N        nodes of the cluster, two at least (2)
+  --proxy-mode M   how its nodes make Services, as of ./fairlead up (nftables)
+  --overlay B      how pod traffic crosses between its nodes, as of ./fairlead up (vxlan)
   -o, --output F   text or json
   --list           print the titles and run nothing
   -h, --help       this text
@@ -24,6 +27,8 @@ const OPTIONS = {
   only: { type: "string", default: "" },
   jobs: { type: "string", default: "4" },
   nodes: { type: "string", default: "2" },
+  "proxy-mode": { type: "string", default: "nftables" },
+  overlay: { type: "string", default: "vxlan" },
   output: { type: "string", short: "o", default: "text" },
   list: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
@@ -61,11 +66,22 @@ if (values.list) {
   process.stdout.write(`${tests.map((test) => test.title).join("\n")}\n`);
   process.exit(0);
 }
-const outcomes = await runAll(tests, {
-  jobs: wholeNumber("jobs", values.jobs, 1),
-  nodes: wholeNumber("nodes", values.nodes, 2),
-  progress: (text) => process.stderr.write(`${text}\n`),
-});
+const jobs = wholeNumber("jobs", values.jobs, 1);
+const nodes = String(wholeNumber("nodes", values.nodes, 2));
+const outcomes = await runTests();
 if (values.output === "json") console.log(JSON.stringify({ summary: formatTotals(outcomes), tests: outcomes }, null, 2));
 else console.log(`\n${formatReport(outcomes)}`);
 process.exit(outcomes.some((outcome) => outcome.result === "failed") ? 1 : 0);
+
+async function runTests(): Promise<Outcome[]> {
+  try {
+    return await runAll(tests, {
+      jobs,
+      flags: ["--nodes", nodes, "--proxy-mode", values["proxy-mode"], "--overlay", values.overlay],
+      progress: (text) => process.stderr.write(`${text}\n`),
+    });
+  } catch (err) {
+    console.error(`conformance: ${errorMessage(err).trim()}`);
+    process.exit(1);
+  }
+}

@@ -7,7 +7,8 @@ import type { ConformanceTest, NodeAddress, Outcome } from "./types.ts";
 
 export interface RunOptions {
   readonly jobs: number;
-  readonly nodes: number;
+  /** Of `./fairlead up`. */
+  readonly flags: readonly string[];
   readonly progress: (text: string) => void;
 }
 
@@ -22,13 +23,13 @@ export async function runAll(tests: readonly ConformanceTest[], options: RunOpti
   const runnable = tests.filter((test) => test.skip === undefined);
   if (runnable.length > 0) {
     const startedAt = performance.now();
-    await using cluster = await startTestCluster({ name: "conformance", flags: ["--nodes", String(options.nodes)] });
+    await using cluster = await startTestCluster({ name: "conformance", flags: options.flags });
     const onSignal = (): void => {
       void Promise.resolve(cluster[Symbol.asyncDispose]()).finally(() => process.exit(130));
     };
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, onSignal);
     const fixtures = createFixtures(cluster, await nodeAddresses(cluster));
-    progress(`cluster of ${options.nodes} nodes ready after ${seconds(startedAt)} s; commands in pods through ${fixtures.execName}`);
+    progress(`cluster (${options.flags.join(" ")}) ready after ${seconds(startedAt)} s; commands in pods through ${fixtures.execName}`);
     const run = async (test: ConformanceTest): Promise<void> => {
       const outcome = await runOne(test, fixtures);
       outcomes.set(test.title, outcome);

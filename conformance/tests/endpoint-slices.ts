@@ -116,6 +116,27 @@ function expectMatchingSlices(fixture: Fixture, service: string, wanted: string,
   });
 }
 
+/** Beside who is in them: what else each slice and endpoint says of its pod and Service. */
+async function expectDetails(fixture: Fixture, service: string, pods: readonly Stored<Pod>[]): Promise<void> {
+  const slices = await untilSlices(fixture, service, () => true);
+  for (const { metadata, addressType, endpoints } of slices) {
+    assert.equal(metadata.labels?.["endpointslice.kubernetes.io/managed-by"], CONTROLLER);
+    assert.deepEqual(
+      metadata.ownerReferences?.map(({ kind, name, controller }) => [kind, name, controller]),
+      [["Service", service, true]],
+    );
+    for (const { addresses, conditions, nodeName, targetRef } of endpoints) {
+      const pod = pods.find(({ metadata: { uid } }) => uid === targetRef?.uid) ?? assert.fail(`an endpoint of no pod in ${metadata.name}`);
+      const ips = pod.status?.podIPs?.map(({ ip }) => ip).filter((ip) => ip?.includes(":") === (addressType === "IPv6"));
+      assert.deepEqual(addresses, ips);
+      // publishNotReadyAddresses.
+      assert.equal(conditions?.ready, true);
+      assert.equal(nodeName, pod.spec?.nodeName);
+      assert.deepEqual([targetRef?.kind, targetRef?.namespace, targetRef?.name], ["Pod", fixture.namespace, pod.metadata.name]);
+    }
+  }
+}
+
 async function slicesForPods(fixture: Fixture): Promise<void> {
   const { pods, single, named, none } = await matching(fixture);
   await untilEndpoints(fixture, single, [ipOf(pods[0])]);
@@ -124,8 +145,10 @@ async function slicesForPods(fixture: Fixture): Promise<void> {
   await expectMatchingSlices(fixture, named, "pod1:3000 pod2:3001", 2);
   await untilEndpoints(fixture, none, []);
   await expectMatchingSlices(fixture, none, "", 1);
+  for (const service of [single, named, none]) await expectDetails(fixture, service, pods);
   await removeCollection(fixture, ENDPOINT_SLICES, labelOf(named));
   await expectMatchingSlices(fixture, named, "pod1:3000 pod2:3001", 2);
+  await expectDetails(fixture, named, pods);
 }
 
 async function endpointsForPods(fixture: Fixture): Promise<void> {

@@ -30,7 +30,7 @@ async function startManyPorts(fixture: Fixture, name: string): Promise<void> {
     SERVE_TLS_PORT_460: "tls baz",
     SERVE_TLS_PORT_462: "tls qux",
   };
-  const ports = { dest1: 160, dest2: 162, tlsdest1: 460, tlsdest2: 462 };
+  const ports = { first: 80, dest1: 160, dest2: 162, tlsdest1: 460, tlsdest2: 462 };
   await runPods(
     fixture,
     agnhost("porter", {
@@ -62,6 +62,8 @@ async function throughServiceAndPod(fixture: Fixture): Promise<void> {
     ]),
     [service("https:", "tlsportname1"), "tls baz"],
     [service("https:", "tlsportname2"), "tls qux"],
+    // Without a port it is the first that the pod names.
+    [pod("porter"), page(`${pod("porter")}/rewriteme`)],
     [pod("porter:80"), page(`${pod("porter:80")}/rewriteme`)],
     [pod("https:porter:443"), page(`${pod("https:porter:443")}/tlsrewriteme`)],
     [pod("https:porter:460"), "tls baz"],
