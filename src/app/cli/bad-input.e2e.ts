@@ -18,7 +18,8 @@ const FLAGS: readonly Row[] = [
   { args: ["up", "--nodes", "0"], code: 2, says: /--nodes.*'0' is invalid.*from 1 to/s },
   { args: ["up", "--ip-family", "ipv5"], code: 2, says: /--ip-family.*'ipv5' is invalid.*ipv4, ipv6, dual/s },
   { args: ["up", "--overlay", "gre"], code: 2, says: /--overlay.*'gre' is invalid.*vxlan, host-gw/s },
-  { args: ["up", "--name", "No_Good"], code: 1, says: /--name: "No_Good" is not a cluster name/ },
+  { args: ["up", "--name", "No_Good"], code: 2, says: /--name <name>' argument 'No_Good' is invalid. "No_Good" is not a cluster name/ },
+  { args: ["exec", "web", "--name", "", "--", "true"], code: 2, says: /--name <name>' argument '' is invalid/ },
   { args: ["up", "--color"], code: 2, says: /unknown option '--color'/ },
   { args: ["down", "--name", "nobody"], code: 1, says: /there is no cluster "nobody"/ },
   { args: ["status", "--name", "nobody"], code: 1, says: /there is no cluster "nobody"/ },
@@ -28,7 +29,8 @@ const FLAGS: readonly Row[] = [
   { args: ["get"], code: 2, says: /missing required argument 'resource'/ },
   { args: ["logs"], code: 2, says: /missing required argument 'pod'/ },
   { args: ["exec", "web"], code: 2, says: /missing required argument 'command'/ },
-  { args: ["delete", "pods"], code: 1, says: /say what to delete/ },
+  { args: ["get", "pods", "-o", "toml"], code: 2, says: /--output.*'toml' is invalid.*wide, json, yaml, name/ },
+  { args: ["delete", "pods"], code: 2, says: /say what to delete/ },
   { args: ["demo", "--fast"], code: 2, says: /unknown option '--fast'/ },
   { args: ["dwon"], code: 2, says: /unknown command 'dwon'.*down/s },
 ];
@@ -62,8 +64,8 @@ test("directories that are not clusters are never removed", async () => {
     [["down", "--name", "letters"], /there is no cluster "letters"/, 1],
     [["up", "--name", "letters"], /letters is there already and is not a cluster/, 1],
     [["demo", "--name", "letters"], /letters is there already and is not a cluster/, 1],
-    [["demo", "--name", ".."], /--name: "\.\." is not a cluster name/, 1],
-    [["get", "pods", "--name", "../home"], /--name: "\.\.\/home" is not a cluster name/, 1],
+    [["demo", "--name", ".."], /--name .*"\.\." is not a cluster name/, 2],
+    [["get", "pods", "--name", "../home"], /--name .*"\.\.\/home" is not a cluster name/, 2],
   ] as const) {
     const result = await command(`${ROOT}fairlead`, args, env);
     assert.match(result.stderr, says, args.join(" "));

@@ -31,13 +31,16 @@ function isName(text: string): boolean {
   return /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(text) && text.length <= MAX_NAME;
 }
 
+/** What is wrong with the name of a cluster; undefined for a good one. */
+export function nameProblem(name: string): string | undefined {
+  return isName(name)
+    ? undefined
+    : `"${name}" is not a cluster name: at most ${MAX_NAME} lower-case letters, digits and "-", such as "demo"`;
+}
+
 function checkName(name: string): string {
-  if (!isName(name)) {
-    throw new InputError(
-      "--name",
-      `"${name}" is not a cluster name: at most ${MAX_NAME} lower-case letters, digits and "-", such as "demo"`,
-    );
-  }
+  const problem = nameProblem(name);
+  if (problem !== undefined) throw new InputError("--name", problem);
   return name;
 }
 

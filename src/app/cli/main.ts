@@ -1,7 +1,7 @@
 // The command line. Each command is loaded when it is called: a start that reads only what it needs takes a third of the time.
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { errorMessage, FairleadError } from "#base";
-import { DEFAULT_NAME } from "./home.ts";
+import { errorMessage } from "#base";
+import { DEFAULT_NAME, nameProblem } from "./home.ts";
 import { paint } from "./terminal.ts";
 import { VERSION } from "./version.ts";
 
@@ -12,11 +12,17 @@ const program = new Command("fairlead")
   .showHelpAfterError("(fairlead --help shows the usage)")
   .exitOverride();
 
-const clusterOption = (): Option => new Option("--name <name>", "the cluster's name").default(DEFAULT_NAME);
+const clusterOption = (): Option => new Option("--name <name>", "the cluster's name").default(DEFAULT_NAME).argParser(clusterName);
 const namespaceOption = (): Option => new Option("-n, --namespace <namespace>", "the objects' namespace").default("default");
 const fileOption = (): Option => new Option("-f, --filename <path...>", "manifests: a file, a directory, or - for standard input");
 const proxyModeOption = (): Option =>
   new Option("--proxy-mode <mode>", "how nodes make Services").choices(["nftables", "iptables", "ipvs"]).default("nftables");
+
+function clusterName(text: string): string {
+  const problem = nameProblem(text);
+  if (problem !== undefined) throw new InvalidArgumentError(problem);
+  return text;
+}
 
 function integer(min: number, max: number): (text: string) => number {
   return (text) => {
@@ -76,11 +82,8 @@ program
   .option("-A, --all-namespaces", "in all namespaces", false)
   .option("-l, --selector <selector>", "only objects with these labels")
   .option("--field-selector <selector>", "only objects with these fields")
-  .option("-o, --output <format>", "wide, json, yaml or name")
-  .action(async (args: string[], options) => {
-    const { get, parseOutput } = await import("./commands/get.ts");
-    await get(args, { ...options, output: parseOutput(options.output) });
-  });
+  .addOption(new Option("-o, --output <format>", "output format").choices(["wide", "json", "yaml", "name"]))
+  .action(async (args: string[], options) => (await import("./commands/get.ts")).get(args, { output: "table", ...options }));
 
 program
   .command("delete")
@@ -91,9 +94,9 @@ program
   .addOption(namespaceOption())
   .option("--grace-period <seconds>", "time for a pod to end by itself", integer(0, 86_400))
   .option("--ignore-not-found", "absent objects are no error", false)
-  .action(async (args: string[], options) => {
+  .action(async (args: string[], options, command: Command) => {
     if (args.length < 2 && !(args[0] ?? "").includes("/") && options.filename.length === 0) {
-      throw new FairleadError("say what to delete: a resource and a name, resource/name, or -f FILE", { code: "BadInput" });
+      command.error("error: say what to delete: a resource and a name, resource/name, or -f FILE");
     }
     const { deleteObjects } = await import("./commands/delete.ts");
     if (!(await deleteObjects(args, options))) process.exitCode = 1;

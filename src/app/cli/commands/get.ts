@@ -1,6 +1,5 @@
 // `fairlead get`: tables as the server prints them, or objects.
 import { stringify } from "yaml";
-import { FairleadError } from "#base";
 import { ApiError, type HttpClient } from "#client";
 import type { KubeObject, Resource } from "#kube";
 import { findResources, openClient, parseTargets, pathOf } from "../api.ts";
@@ -105,10 +104,4 @@ function printObjects(objects: readonly KubeObject[], single: boolean, output: G
   const [first] = objects;
   const value = single && first !== undefined ? first : { apiVersion: "v1", kind: "List", items: objects };
   process.stdout.write(output === "json" ? `${JSON.stringify(value, null, 2)}\n` : stringify(value, { lineWidth: 0 }));
-}
-
-export function parseOutput(text: string | undefined): GetOptions["output"] {
-  if (text === undefined) return "table";
-  if (text === "wide" || text === "json" || text === "yaml" || text === "name") return text;
-  throw new FairleadError(`--output: "${text}" is not an output format; there are: wide, json, yaml, name`, { code: "BadInput" });
 }
