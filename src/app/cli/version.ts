@@ -8,7 +8,7 @@ interface Package {
 export const VERSION: string = readVersion();
 
 function readVersion(): string {
-  for (let dir = import.meta.dirname; dir !== "/"; dir = dir.slice(0, dir.lastIndexOf("/"))) {
+  for (let dir = import.meta.dirname; dir !== ""; dir = dir.slice(0, dir.lastIndexOf("/"))) {
     try {
       return (JSON.parse(readFileSync(`${dir}/package.json`, "utf8")) as Package).version;
     } catch {

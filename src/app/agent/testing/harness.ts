@@ -6,7 +6,7 @@ import { silentLogger } from "#base";
 import { createHttpClient, type HttpClient, readKubeconfig } from "#client";
 import { netns } from "#linux";
 import { PROGRAMS } from "../../../../scripts/programs.ts";
-import { writePki } from "../../cli/pki.ts";
+import { type AdminCredentials, writePki } from "../../cli/pki.ts";
 import { clusterPaths, componentKubeconfig, componentSpecs } from "../../sandbox/components.ts";
 import { type ClusterOptions, type ClusterPlan, planCluster } from "../../sandbox/plan.ts";
 import { startReaper } from "../../sandbox/reap.ts";
@@ -18,6 +18,7 @@ const ROOT: string = new URL("../../../..", import.meta.url).pathname;
 export interface TestCluster {
   readonly home: string;
   readonly plan: ClusterPlan;
+  readonly admin: AdminCredentials;
   readonly underlay: Underlay;
   readonly client: HttpClient;
   readonly components: ReadonlyMap<string, Component>;
@@ -26,13 +27,17 @@ export interface TestCluster {
 }
 
 /** `home` is an empty directory; whoever made it removes it, when this process has ended and its mounts are gone. */
-export async function startTestCluster(home: string, options: Partial<ClusterOptions> = {}): Promise<TestCluster> {
+export async function startTestCluster(
+  home: string,
+  options: Partial<ClusterOptions> = {},
+  { withAgents = true }: { withAgents?: boolean } = {},
+): Promise<TestCluster> {
   const plan = planCluster({ name: "test", nodes: 2, ipFamily: "dual", overlay: "vxlan", ...options });
   const programsDir = `${home}/dist`;
   // Where koffi is found from the bundles.
   symlinkSync(`${ROOT}node_modules`, `${home}/node_modules`);
   await bundle(programsDir);
-  await writePki(plan, home);
+  const admin = await writePki(plan, home);
   const paths = clusterPaths(home);
   for (const dir of [`${paths.run}/netns`, paths.logs, ...plan.nodes.map((node) => `${home}/nodes/${node.name}`)]) {
     mkdirSync(dir, { recursive: true });
@@ -41,8 +46,9 @@ export async function startTestCluster(home: string, options: Partial<ClusterOpt
   const start = performance.now();
   const readyMs: Record<string, number> = {};
   const components = new Map<string, Component>();
+  const specs = componentSpecs(plan, home).filter(({ name }) => withAgents || name !== "agent");
   await Promise.all(
-    componentSpecs(plan, home).map((spec) => {
+    specs.map((spec) => {
       const { promise, resolve } = Promise.withResolvers<void>();
       const component = new Component({
         spec,
@@ -62,7 +68,7 @@ export async function startTestCluster(home: string, options: Partial<ClusterOpt
   );
   startReaper({ childPids: () => [...components.values()].map(({ pid }) => pid), exitsDir: `${paths.run}/exits` });
   const client = createHttpClient({ ...readKubeconfig(componentKubeconfig(home, "controllers")), socketPath: paths.apiSocket });
-  return { home, plan, underlay, client, components, readyMs };
+  return { home, plan, admin, underlay, client, components, readyMs };
 }
 
 /** As scripts/build.ts does, but beside nobody else's build. */
