@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { Node } from "kubernetes-types/core/v1";
 import { errorMessage, type Logger, systemClock } from "#base";
 import { type Client, createHttpClient, createInformer, type Informer, isAlreadyExists, loadKubeconfig } from "#client";
-import { ENDPOINT_SLICES, type KubeObject, NODES, SERVICES } from "#kube";
+import { ENDPOINT_SLICES, internalAddrsOf, type KubeObject, NODES, SERVICES } from "#kube";
 import { addons, DNS_NAMESPACE } from "./addons.ts";
 import { clusterPaths, componentKubeconfig } from "./components.ts";
 import { createDialer } from "./dial.ts";
@@ -87,15 +87,11 @@ function until<T extends KubeObject>(informer: Informer<T>, condition: () => boo
 function followPodRoutes({ underlay, logger }: BootstrapOptions, nodes: Informer<Node>): void {
   nodes.subscribe((change) => {
     if (change.type === "delete") return;
-    const addresses = change.object.status?.addresses?.filter((address) => address.type === "InternalIP") ?? [];
-    const cidrs = change.object.spec?.podCIDRs ?? [];
-    if (addresses.length === 0) return;
+    const { addrs, ignored } = internalAddrsOf(change.object);
+    if (ignored.length > 0) logger.warn("ignoring what is not an IP address in status.addresses of a node", { node: change.key, ignored });
+    if (addrs.length === 0) return;
     try {
-      setPodRoutes(
-        underlay.router,
-        cidrs,
-        addresses.map((address) => address.address),
-      );
+      setPodRoutes(underlay.router, change.object.spec?.podCIDRs ?? [], addrs);
     } catch (err) {
       logger.error("cannot add routes to the pods of a node", { node: change.key, err: errorMessage(err) });
     }

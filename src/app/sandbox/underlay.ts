@@ -1,7 +1,7 @@
 // The machine room of a sandboxed cluster: a bridge that is the nodes' switch and router, a namespace for each node, and `outside`,
 // a client on another subnet behind the router.
 import { FairleadError } from "#base";
-import { type Prefix, parseAddr, parsePrefix } from "#ip";
+import { type Addr, type Prefix, parseAddr, parsePrefix } from "#ip";
 import { type NetNs, netns, openRoute, type RouteSocket } from "#linux";
 import type { ClusterPlan } from "./plan.ts";
 
@@ -97,10 +97,10 @@ export function addPodRules(router: RouteSocket, plan: ClusterPlan): void {
 }
 
 /** Lets the router's own processes (the API server's proxy) reach the pods of a node. */
-export function setPodRoutes(router: RouteSocket, podCidrs: readonly string[], nodeAddresses: readonly string[]): void {
+export function setPodRoutes(router: RouteSocket, podCidrs: readonly string[], nodeAddrs: readonly Addr[]): void {
   for (const cidr of podCidrs) {
     const dst = parsePrefix(cidr);
-    const via = nodeAddresses.map((text) => parseAddr(text)).find((addr) => addr.family === dst.addr.family);
+    const via = nodeAddrs.find((addr) => addr.family === dst.addr.family);
     if (via === undefined) throw new FairleadError(`no node address of the family of ${cidr}`, { code: "NoAddress" });
     router.routes.set({ dst, nextHops: [{ via, link: BRIDGE }], table: POD_TABLE });
   }

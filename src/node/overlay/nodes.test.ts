@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Node } from "kubernetes-types/core/v1";
+import type { Node, NodeAddress } from "kubernetes-types/core/v1";
 import { formatAddr, formatPrefix, parsePrefix } from "#ip";
 import type { Stored } from "#kube";
 import { peersOf } from "./nodes.ts";
@@ -54,6 +54,16 @@ test("a Pod CIDR that would draw the cluster's or the world's traffic is refused
     problems.map((problem) => problem.reason),
     ["PodCidrOutsideCluster", "PodCidrOutsideCluster"],
   );
+});
+
+test("an address that is none is ignored and told, and the node's others count", () => {
+  const odd = node("odd", "2026-01-01T00:00:00Z", { podCIDR: "10.244.2.0/24" });
+  const addresses = [{} as NodeAddress, ...(odd.status?.addresses ?? [])];
+  const { peers, problems } = peersOf([{ ...odd, status: { addresses } }], CLUSTER);
+  assert.deepEqual(peers[0]?.addrs.map(formatAddr), ["172.18.0.12", "fd00:18::12"]);
+  assert.deepEqual(problems, [
+    { node: "odd", reason: "BadAddress", message: "{} in status.addresses of node odd is not an IP address: ignored" },
+  ]);
 });
 
 test("a Node that cannot be read is left out by name, and the others stay", () => {

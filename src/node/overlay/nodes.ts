@@ -1,18 +1,10 @@
 // From Node objects to what a backend needs to know of them. Pure; what a Node says is input from outside and is checked here.
 import type { Node } from "kubernetes-types/core/v1";
 import { errorMessage } from "#base";
-import { type Addr, formatPrefix, type Mac, maskPrefix, type Prefix, parseMac, parsePrefix, prefixContains, tryParseAddr } from "#ip";
-import type { Stored } from "#kube";
+import { formatPrefix, type Mac, maskPrefix, type Prefix, parseMac, parsePrefix, prefixContains } from "#ip";
+import { internalAddrsOf, type Stored } from "#kube";
 import { VTEP_MAC_ANNOTATION } from "./names.ts";
 import type { OverlayProblem, PeerNode } from "./types.ts";
-
-/** Node addresses of type InternalIP. */
-function internalAddrs(node: Node): Addr[] {
-  return (node.status?.addresses ?? []).flatMap((one) => {
-    const addr = one.type === "InternalIP" ? tryParseAddr(one.address) : undefined;
-    return addr === undefined ? [] : [addr];
-  });
-}
 
 /** `spec.podCIDRs`, or the older `spec.podCIDR`; throws InputError where one is not an address block. */
 export function podCidrsOf(node: Node): Prefix[] {
@@ -47,8 +39,15 @@ function peerOf(node: Stored<Node>, clusterCidrs: readonly Prefix[], problems: O
       }
       return inside;
     });
+    const { addrs, ignored } = internalAddrsOf(node);
+    for (const text of ignored)
+      problems.push({
+        node: name,
+        reason: "BadAddress",
+        message: `${text} in status.addresses of node ${name} is not an IP address: ignored`,
+      });
     const vtepMac = macOf(node);
-    return [{ name, addrs: internalAddrs(node), podCidrs, ...(vtepMac === undefined ? {} : { vtepMac }) }];
+    return [{ name, addrs, podCidrs, ...(vtepMac === undefined ? {} : { vtepMac }) }];
   } catch (err) {
     problems.push({ node: name, reason: "BadNode", message: `Node ${name} is left out of the overlay: ${errorMessage(err)}` });
     return [];

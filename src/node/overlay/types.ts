@@ -37,7 +37,14 @@ export interface OverlayState {
 /** Why (part of) a peer cannot be reached through the overlay. */
 export interface OverlayProblem {
   readonly node: string;
-  readonly reason: "PeerNotOnLink" | "NoUnderlayAddress" | "OverlappingPodCidr" | "PodCidrOutsideCluster" | "DuplicateVtepMac" | "BadNode";
+  readonly reason:
+    | "PeerNotOnLink"
+    | "NoUnderlayAddress"
+    | "OverlappingPodCidr"
+    | "PodCidrOutsideCluster"
+    | "DuplicateVtepMac"
+    | "BadAddress"
+    | "BadNode";
   readonly message: string;
 }
 
