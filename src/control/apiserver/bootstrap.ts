@@ -2,18 +2,17 @@
 // After `pkg/controlplane/controller/{systemnamespaces,kubernetesservice}` and `pkg/controlplane/reconcilers`.
 import type { Endpoints, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { errorMessage, formatTime, type Logger } from "#base";
+import { errorMessage, type Logger } from "#base";
 import { type Addr, formatAddr, formatPrefix, nthAddr, type Prefix } from "#ip";
 import { ENDPOINT_SLICES, ENDPOINTS, formatKey, type KubeObject, NAMESPACES, type Resource, SERVICE_CIDRS, SERVICES } from "#kube";
 import { applyDefaults } from "#kube/schema";
-import { DEFAULT_SERVICE_CIDR } from "./admission/unserved.ts";
 import { headObject } from "./registry/access.ts";
 import { createObject } from "./registry/create.ts";
 import type { Registry } from "./registry/types.ts";
 import { updateObject } from "./registry/update.ts";
 import type { ApiObject } from "./registry/version.ts";
 import { SYSTEM_USER, WriteInProgress } from "./registry/write.ts";
-import { notFound } from "./status.ts";
+import { DEFAULT_SERVICE_CIDR, setReady } from "./services/service-cidrs.ts";
 
 const SYSTEM_NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const NAMESPACE = "default";
@@ -77,23 +76,10 @@ async function ensure<T extends KubeObject>(registry: Registry, resource: Resour
 /** What `kubectl get servicecidr` shows of the ranges, ready from the start. */
 async function ensureServiceCidr(registry: Registry, serviceCidrs: readonly Prefix[]): Promise<void> {
   if (serviceCidrs.length === 0) return;
-  const served = registry.served(SERVICE_CIDRS);
   const key = { name: DEFAULT_SERVICE_CIDR };
   await ensure(registry, SERVICE_CIDRS, { metadata: key, spec: { cidrs: serviceCidrs.map(formatPrefix) } });
   if (headObject(registry, SERVICE_CIDRS, key)?.status?.conditions?.some(({ type }) => type === "Ready") === true) return;
-  const ready = {
-    type: "Ready",
-    status: "True",
-    reason: "",
-    message: "Kubernetes Service CIDR is ready",
-    lastTransitionTime: formatTime(registry.clock.now()),
-  };
-  const write = new WriteInProgress(registry, { user: SYSTEM_USER, dryRun: false, warnings: [] });
-  const wanted = (old: ApiObject | undefined): ApiObject => {
-    if (old === undefined) throw notFound(SERVICE_CIDRS, DEFAULT_SERVICE_CIDR);
-    return { ...structuredClone(old), status: { conditions: [ready] } };
-  };
-  await updateObject(registry, served, { key, part: "status", wanted }, write);
+  await setReady(registry, DEFAULT_SERVICE_CIDR, true);
 }
 
 function kubernetesService({ serviceCidrs, port }: BootstrapOptions): Service {

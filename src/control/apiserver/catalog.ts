@@ -3,6 +3,7 @@ import { apiVersionOf, type Resource } from "#kube";
 import { API_RESOURCES, type ApiResource } from "#kube/schema";
 import type { Served, Strategy, View } from "./registry/types.ts";
 import { headBytesOf, ObjectVersion } from "./registry/version.ts";
+import { SERVICE_CIDR_STRATEGY } from "./services/service-cidrs.ts";
 import { formatResource, notFound } from "./status.ts";
 import * as core from "./strategies/core.ts";
 import { EVENT_VIEW } from "./strategies/event-view.ts";
@@ -29,7 +30,7 @@ const STRATEGIES: Readonly<Record<string, Strategy>> = {
   "cronjobs.batch": workloads.CRON_JOB_STRATEGY,
   "ingresses.networking.k8s.io": workloads.INGRESS_STRATEGY,
   "ingressclasses.networking.k8s.io": workloads.GENERATION_STRATEGY,
-  "servicecidrs.networking.k8s.io": workloads.GENERATION_STRATEGY,
+  "servicecidrs.networking.k8s.io": SERVICE_CIDR_STRATEGY,
   "ipaddresses.networking.k8s.io": workloads.GENERATION_STRATEGY,
   "networkpolicies.networking.k8s.io": workloads.GENERATION_STRATEGY,
   "endpointslices.discovery.k8s.io": workloads.GENERATION_STRATEGY,

@@ -11,6 +11,7 @@ import { listen, type TlsFiles } from "./http/listen.ts";
 import type { Registry, User } from "./registry/types.ts";
 import type { ObjectVersion } from "./registry/version.ts";
 import type { PortRange } from "./services/port-allocator.ts";
+import { followServiceCidrs, loadServiceCidrs } from "./services/service-cidrs.ts";
 import { ServiceStrategy } from "./services/strategy.ts";
 import { Watches } from "./watch/watches.ts";
 
@@ -50,11 +51,13 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const services = new ServiceStrategy({ serviceCidrs: options.serviceCidrs, nodePorts: options.nodePorts });
   const catalog = new Catalog({ services });
   const registry: Registry = { store, clock, logger, served: (resource) => catalog.get(resource) };
+  loadServiceCidrs(registry, services.addresses);
   services.rebuild(registry);
   const port = options.addresses[0]?.port || DEFAULT_PORT;
   const ownObjects = { serviceCidrs: options.serviceCidrs, advertised: options.advertised, port };
   await bootstrap(registry, ownObjects);
   const stopKeeping = keepBootstrapped(registry, ownObjects, logger);
+  const stopFollowing = followServiceCidrs(registry, services.addresses, logger);
 
   const serviceAccounts = new ServiceAccountTokens(options.serviceAccountKey, options.clusterDomain, clock);
   const authenticator = new Authenticator({ tokens: options.tokens, serviceAccounts, registry });
@@ -82,6 +85,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     addresses: listener.addresses,
     async close() {
       stopKeeping();
+      stopFollowing();
       watches.close();
       await listener.close();
     },

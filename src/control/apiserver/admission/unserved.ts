@@ -4,9 +4,6 @@ import type { Service } from "kubernetes-types/core/v1";
 import type { Served, Write } from "../registry/types.ts";
 import type { ApiObject } from "../registry/version.ts";
 
-/** The one that the server makes of the ranges that it was started with (`pkg/controlplane/controller/defaultservicecidr`). */
-export const DEFAULT_SERVICE_CIDR = "kubernetes";
-
 const NOT_RUN = "is stored, but this cluster has no controller that makes pods of it";
 const NOT_ENFORCED = "is stored, but not enforced in this cluster";
 
@@ -27,9 +24,6 @@ const BY_KIND: ReadonlyMap<string, string> = new Map([
 export function warnOfUnserved({ resource }: Served, object: ApiObject, write: Write): void {
   const reason = BY_KIND.get(resource.kind);
   if (reason !== undefined) write.warn(`${resource.kind} ${reason}`);
-  if (resource.kind === "ServiceCIDR" && object.metadata.name !== DEFAULT_SERVICE_CIDR) {
-    write.warn("ServiceCIDR is stored, but Services get their addresses from the cluster's own ranges alone");
-  }
   if (resource.kind === "Service" && (object as unknown as Service).spec?.type === "LoadBalancer") {
     write.warn("nothing in this cluster gives an address to a Service of type LoadBalancer; its cluster IPs and node ports work");
   }

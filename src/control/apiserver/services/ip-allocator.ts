@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { type Addr, type Family, formatAddr, formatPrefix, nthAddr, type Prefix, prefixContains, prefixSize, tryParseAddr } from "#ip";
+import { type Family, formatAddr, formatPrefix, nthAddr, type Prefix, prefixContains, prefixSize, tryParseAddr } from "#ip";
 
 // KEP-3070: the first addresses are left to those who choose theirs; 16 to 256 of them, a sixteenth of the range.
 const STATIC_MIN = 16;
@@ -12,13 +12,15 @@ const MAX_OFFSET = 2 ** 32;
 /** Which addresses of one Service range are taken. */
 export class IpAllocator {
   readonly prefix: Prefix;
-  readonly #taken = new Set<string>();
+  readonly #taken: Set<string>;
   /** The last offset given out: IPv4 keeps its broadcast address back. */
   readonly #last: number;
   readonly #dynamicFrom: number;
 
-  constructor(prefix: Prefix) {
+  /** `taken`: shared by ranges that may overlap. */
+  constructor(prefix: Prefix, taken: Set<string> = new Set()) {
     this.prefix = prefix;
+    this.#taken = taken;
     const size = Number(prefixSize(prefix));
     this.#last = Math.min(size - (prefix.addr.family === 4 ? 2 : 1), MAX_OFFSET);
     const reserved = Math.min(Math.max(STATIC_MIN, Math.floor(size / STATIC_PART)), STATIC_MAX);
@@ -36,7 +38,7 @@ export class IpAllocator {
   /** Takes one address. Returns why it cannot be had, in upstream's words, or undefined. */
   take(text: string): string | undefined {
     const addr = tryParseAddr(text);
-    if (addr === undefined || !this.#contains(addr)) {
+    if (addr === undefined || !this.contains(text)) {
       return `the provided IP (${text}) is not in the valid range. The range of valid IPs is ${formatPrefix(this.prefix)}`;
     }
     const key = formatAddr(addr);
@@ -55,8 +57,10 @@ export class IpAllocator {
     if (addr !== undefined) this.#taken.delete(formatAddr(addr));
   }
 
-  #contains(addr: Addr): boolean {
-    return prefixContains(this.prefix, addr) && formatAddr(addr) !== formatAddr(this.prefix.addr);
+  /** Whether the address is in the range and not the range's own. */
+  contains(text: string): boolean {
+    const addr = tryParseAddr(text);
+    return addr !== undefined && prefixContains(this.prefix, addr) && formatAddr(addr) !== formatAddr(this.prefix.addr);
   }
 
   #pick(from: number, to: number): string | undefined {

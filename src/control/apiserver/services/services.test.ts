@@ -3,6 +3,7 @@ import { after, before, test } from "node:test";
 import fc from "fast-check";
 import { parsePrefix } from "#ip";
 import { type Answer, makeKeys, startTestServer, type TestServer } from "../testing.ts";
+import { AddressRanges } from "./address-ranges.ts";
 import { IpAllocator } from "./ip-allocator.ts";
 import { PortAllocator } from "./port-allocator.ts";
 
@@ -176,4 +177,47 @@ test("chosen addresses come from above those that are left for the choosy", () =
   assert.ok(given.every((port) => port >= 30_016));
   assert.equal(new Set([...given, ...Array.from({ length: 16 }, () => ports.takeNext())]).size, 32);
   assert.equal(ports.takeNext(), undefined);
+});
+
+test("ranges may overlap, give out one after the other, and keep what they have when they retire", () => {
+  const ranges = new AddressRanges([parsePrefix("10.0.0.0/30"), parsePrefix("fd00::/120")]);
+  ranges.set("more", [parsePrefix("10.0.0.0/29"), parsePrefix("10.9.0.0/30")]);
+  assert.deepEqual(ranges.families, [4, 6]);
+  assert.equal(ranges.take("10.0.0.1"), undefined);
+  assert.equal(ranges.take("10.0.0.1"), "provided IP is already allocated");
+  const given = new Set<string>();
+  for (let ip = ranges.takeNext(4); ip !== undefined; ip = ranges.takeNext(4)) given.add(ip);
+  assert.deepEqual([...given].sort(), ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.9.0.1", "10.9.0.2"]);
+  assert.match(ranges.take("192.0.2.1") ?? "", /valid IPs is 10\.0\.0\.0\/30, 10\.0\.0\.0\/29, 10\.9\.0\.0\/30$/);
+
+  ranges.retire("more");
+  ranges.release("10.9.0.2");
+  assert.equal(ranges.takeNext(4), undefined);
+  assert.match(ranges.take("10.9.0.2") ?? "", /not in the valid range/);
+  assert.equal(ranges.retake("10.9.0.2"), undefined);
+  assert.equal(ranges.isNeeded("more"), true);
+  for (const ip of given) if (ip !== "10.0.0.2") ranges.release(ip);
+  assert.equal(ranges.isNeeded("more"), false, "10.0.0.1 and 10.0.0.2 are in the other range too");
+});
+
+test("a ServiceCIDR is a further range, until it is deleted and no Service has an address of it", async () => {
+  const path = "/apis/networking.k8s.io/v1/servicecidrs";
+  const ready = async (): Promise<unknown> => {
+    const answer = await server.call("GET", `${path}/more`);
+    return answer.status === 404 ? "gone" : answer.at("status.conditions.0.status");
+  };
+  const until = async (wanted: unknown): Promise<void> => {
+    let last = await ready();
+    for (let i = 0; i < 200 && last !== wanted; i++) last = await ready();
+    assert.equal(last, wanted);
+  };
+  assert.equal((await create("far", { clusterIP: "10.200.0.10" })).status, 422);
+  assert.equal((await server.call("POST", path, { body: { metadata: { name: "more" }, spec: { cidrs: ["10.200.0.0/24"] } } })).status, 201);
+  await until("True");
+  assert.equal((await create("far", { clusterIP: "10.200.0.10" })).status, 201);
+  assert.equal((await server.call("DELETE", `${path}/more`)).status, 200);
+  await until("False");
+  assert.match(String((await create("farther", { clusterIP: "10.200.0.11" })).at("message")), /not in the valid range/);
+  assert.equal((await server.call("DELETE", `${PATH}/far`)).status, 200);
+  await until("gone");
 });

@@ -1,15 +1,15 @@
 // The strategy of Services: cluster IPs and node ports are taken when they are written and given back when they are gone.
 // After `pkg/registry/core/service/storage/alloc.go`.
 import type { Service, ServiceSpec } from "kubernetes-types/core/v1";
-import { formatPrefix, type Prefix } from "#ip";
+import type { Prefix } from "#ip";
 import { SERVICES } from "#kube";
 import { type FieldError, invalidStatus } from "#kube/schema";
 import { listObjects } from "../registry/access.ts";
 import type { Registry, Strategy, Write } from "../registry/types.ts";
 import type { Writable } from "../registry/version.ts";
 import { StatusError } from "../status.ts";
+import { AddressRanges } from "./address-ranges.ts";
 import { familyName, initFamilies } from "./families.ts";
-import { IpAllocator } from "./ip-allocator.ts";
 import { PortAllocator, type PortRange } from "./port-allocator.ts";
 import {
   dropTypeDependentFields,
@@ -31,11 +31,11 @@ export interface ServiceRanges {
 export class ServiceStrategy implements Strategy<Service> {
   readonly createOnUpdate = true;
   readonly returnsDeleted = true;
-  readonly #ips: readonly IpAllocator[];
+  readonly addresses: AddressRanges;
   readonly #ports: PortAllocator;
 
   constructor(ranges: ServiceRanges) {
-    this.#ips = ranges.serviceCidrs.map((prefix) => new IpAllocator(prefix));
+    this.addresses = new AddressRanges(ranges.serviceCidrs);
     this.#ports = new PortAllocator(ranges.nodePorts);
   }
 
@@ -44,7 +44,7 @@ export class ServiceStrategy implements Strategy<Service> {
     for (const service of listObjects(registry, SERVICES)) {
       const { spec } = service;
       if (spec === undefined) continue;
-      const problems = [...ipsOf(spec).map((ip) => this.#takeIp(ip)), ...portsOf(spec).map((port) => this.#ports.take(port))];
+      const problems = [...ipsOf(spec).map((ip) => this.addresses.retake(ip)), ...portsOf(spec).map((port) => this.#ports.take(port))];
       for (const problem of problems) {
         if (problem === undefined) continue;
         registry.logger.warn("a stored Service has what it cannot have", {
@@ -74,19 +74,19 @@ export class ServiceStrategy implements Strategy<Service> {
 
   deleted({ spec }: Service): void {
     if (spec === undefined) return;
-    for (const ip of ipsOf(spec)) this.#releaseIp(ip);
+    for (const ip of ipsOf(spec)) this.addresses.release(ip);
     for (const port of portsOf(spec)) this.#ports.release(port);
   }
 
   #allocate(service: Writable<Service>, spec: ServiceSpec, before: ServiceSpec | undefined, write: Write): void {
-    const families = this.#ips.map((allocator) => familyName(allocator.family));
+    const families = this.addresses.families.map(familyName);
     const errors = initFamilies(spec, before, families);
     if (errors.length === 0) errors.push(...this.#allocateIps(spec, before, write), ...this.#allocatePorts(spec, before, write));
     if (errors.length > 0) throw StatusError.from(invalidStatus(SERVICES, service.metadata?.name ?? "", errors));
     const gone = before === undefined ? [] : ipsOf(before).filter((ip) => !ipsOf(spec).includes(ip));
     const gonePorts = before === undefined ? [] : portsOf(before).filter((port) => !portsOf(spec).includes(port));
     write.done(() => {
-      for (const ip of gone) this.#releaseIp(ip);
+      for (const ip of gone) this.addresses.release(ip);
       for (const port of gonePorts) this.#ports.release(port);
     });
   }
@@ -103,10 +103,10 @@ export class ServiceStrategy implements Strategy<Service> {
     for (const [i, family] of (spec.ipFamilies ?? []).entries()) {
       const wanted = ips[i] ?? "";
       if (own.includes(wanted)) continue;
-      const problem = wanted === "" ? this.#takeNextIp(family, ips) : this.#takeIp(wanted);
+      const problem = wanted === "" ? this.#takeNextIp(family, ips) : this.addresses.take(wanted);
       if (problem !== undefined) return [ipError(wanted, ips, problem)];
       const taken = ips[i] ?? "";
-      write.undo(() => this.#releaseIp(taken));
+      write.undo(() => this.addresses.release(taken));
     }
     spec.clusterIPs = ips;
     if (ips[0] !== undefined) spec.clusterIP = ips[0];
@@ -114,26 +114,10 @@ export class ServiceStrategy implements Strategy<Service> {
   }
 
   #takeNextIp(family: string, ips: string[]): string | undefined {
-    const ip = this.#allocatorOf(family)?.takeNext();
+    const ip = this.addresses.takeNext(family === "IPv6" ? 6 : 4);
     if (ip === undefined) return "range is full";
     ips.push(ip);
     return undefined;
-  }
-
-  #takeIp(ip: string): string | undefined {
-    const allocator = this.#allocatorOf(ip.includes(":") ? "IPv6" : "IPv4");
-    const ranges = this.#ips.map(({ prefix }) => formatPrefix(prefix)).join(", ");
-    return allocator === undefined
-      ? `the provided IP (${ip}) is not in the valid range. The range of valid IPs is ${ranges}`
-      : allocator.take(ip);
-  }
-
-  #releaseIp(ip: string): void {
-    this.#allocatorOf(ip.includes(":") ? "IPv6" : "IPv4")?.release(ip);
-  }
-
-  #allocatorOf(family: string): IpAllocator | undefined {
-    return this.#ips.find((allocator) => familyName(allocator.family) === family);
   }
 
   #allocatePorts(spec: ServiceSpec, before: ServiceSpec | undefined, write: Write): FieldError[] {
