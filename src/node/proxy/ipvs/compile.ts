@@ -43,29 +43,29 @@ export interface Entry {
   readonly servers: ReadonlyMap<string, Server>;
 }
 
-/** Whether the outside has a list of its own, and somebody on it: then it needs a mark. */
-export function needsMark({ inside, backends }: Frontend): boolean {
-  return inside !== undefined && backends.length > 0;
+/** Whether the inside has a list of its own, and somebody on it: then it needs a mark. */
+export function needsMark({ inside = [] }: Frontend): boolean {
+  return inside.length > 0;
 }
 
 export interface ServerSettings {
-  /** IPVS scheduler of services without affinity to tell apart: "rr" unless told. */
+  /** How IPVS spreads connections: "rr" and the like. */
   readonly scheduler: string;
 }
 
 /**
- * The virtual servers of a frontend: one at its address for everybody, or with policy Local for the inside, and then one at a mark for
- * the outside. Persistence of a service at a mark keeps the client's port instead of the destination's (ip_vs_sched_persist), so there
- * affinity is a consistent hash of the client's address, which has no timeout.
+ * The virtual servers of a frontend: one at its address, and with externalTrafficPolicy Local another at a mark for the inside.
+ * Persistence at a mark would keep the client's port instead of the destination's (ip_vs_sched_persist), so affinity there is a
+ * consistent hash of the client's address, which has no timeout.
  */
 export function serversOf(frontend: Frontend, mark: number | undefined, { scheduler }: ServerSettings): WantedServer[] {
   const { addr, protocol, port, family, affinitySeconds, backends, inside } = frontend;
-  const draining = new Set([...backends, ...frontend.draining].map(({ id }) => id));
+  const draining = new Set([...backends, ...(inside ?? []), ...frontend.draining].map(({ id }) => id));
   const persistence = affinitySeconds === undefined ? {} : { persistence: { timeoutSeconds: affinitySeconds, bits: addrBits(family) } };
-  const main: WantedServer = { service: { addr, protocol, port, scheduler, ...persistence }, active: inside ?? backends, draining };
-  if (!needsMark(frontend) || mark === undefined) return [main];
+  const main: WantedServer = { service: { addr, protocol, port, scheduler, ...persistence }, active: backends, draining };
+  if (inside === undefined || mark === undefined || !needsMark(frontend)) return [main];
   const marked = { family, fwmark: mark, scheduler: affinitySeconds === undefined ? scheduler : "mh" };
-  return [main, { service: marked, active: backends, draining }];
+  return [main, { service: marked, active: inside, draining }];
 }
 
 /** What two services of one key differ in, or do not. */
@@ -92,11 +92,12 @@ export function elementsOf(entry: Entry, emit: Emit): void {
   const comment = entry.comment.slice(0, COMMENT_CHARS);
   const key = [addr, protocol, port];
   const refuse: Verdict = { kind: "goto", chain: REFUSE };
-  emit(sets.frontends, { key, ...(comment !== "" && { comment }) });
+  const own = { key, ...(comment !== "" && { comment }) };
   if (frontend === undefined) {
-    emit(sets.noEndpoints, { key, data: refuse, ...(comment !== "" && { comment }) });
+    emit(sets.leaving, own);
     return;
   }
+  emit(sets.frontends, own);
   const { backends, inside, kind, sources, whenEmpty } = frontend;
   const verdict: Verdict = whenEmpty === "drop" ? { kind: "drop" } : refuse;
   const nobody = (inside ?? backends).length === 0;

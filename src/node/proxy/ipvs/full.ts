@@ -60,14 +60,17 @@ interface Noted {
 
 export function frontendsIn(table: Table | undefined): Map<string, Noted> {
   const found = new Map<string, Noted>();
-  for (const [element, { addr, protocol, port }] of frontendElements(table, "frontends")) {
+  for (const [element, { addr, protocol, port }] of frontendElements(table, ["frontends", "leaving"])) {
     found.set(frontendKey(addr, protocol, port), { addr, protocol, port, comment: element.comment ?? "" });
   }
   return found;
 }
 
-function* frontendElements(table: Table | undefined, which: "frontends" | "marks"): Generator<[Element, Omit<Noted, "comment">]> {
-  const names = new Set(FAMILIES.map((family) => SETS[family][which].name));
+function* frontendElements(
+  table: Table | undefined,
+  which: readonly ("frontends" | "leaving" | "marks")[],
+): Generator<[Element, Omit<Noted, "comment">]> {
+  const names = new Set(FAMILIES.flatMap((family) => which.map((set) => SETS[family][set].name)));
   for (const set of table?.sets ?? []) {
     for (const element of names.has(set.name) ? set.elements : []) {
       const [addr, protocol, port] = element.key;
@@ -82,7 +85,7 @@ function entriesIn({ table, servers, bound }: Current): { readonly entries: Map<
   const isBound = new Set(bound.map(formatAddr));
   const noted = frontendsIn(table);
   const marks = new Map<number, Noted>();
-  for (const [{ data }, frontend] of frontendElements(table, "marks")) {
+  for (const [{ data }, frontend] of frontendElements(table, ["marks"])) {
     const [mark] = data !== undefined && !("kind" in data) ? data : [];
     if (typeof mark === "number") marks.set(mark, { ...frontend, comment: "" });
   }

@@ -38,13 +38,15 @@ export const FAMILIES: readonly Family[] = [4, 6];
 const NF_PROTO = { 4: 2, 6: 10 } as const;
 
 interface FamilySets {
-  /** Every address, protocol and port that is in IPVS because of us. */
+  /** Every address, protocol and port that is in IPVS because of a Service. */
   readonly frontends: SetHeader;
+  /** Those that are nobody's any more, for connections that are still there. No rule asks. */
+  readonly leaving: SetHeader;
   /** Frontend that nobody can use now → refuse or drop. */
   readonly noEndpoints: SetHeader;
   /** The same for the outside alone, where policy Local leaves nothing for it. */
   readonly outside: SetHeader;
-  /** Frontend → mark of the IPVS service that the outside gets in its stead. */
+  /** Frontend → mark of the IPVS service that the inside gets in its stead. */
   readonly marks: SetHeader;
   /** Frontends with source ranges, and who may use them. */
   readonly guarded: SetHeader;
@@ -55,6 +57,7 @@ interface FamilySets {
   readonly keepsSource: SetHeader;
   /** Addresses that are local to the node only because of us. */
   readonly vips: SetHeader;
+  /** Those of Services' own that have a frontend. */
   readonly clusterIps: SetHeader;
   /** Backend twice: who calls itself needs another source address, or it answers itself directly. */
   readonly hairpin: SetHeader;
@@ -67,6 +70,7 @@ function familySets(family: Family): FamilySets {
   const frontend: readonly Datatype[] = [addr, "inet_proto", "inet_service"];
   return {
     frontends: { name: `frontends${family}`, key: frontend },
+    leaving: { name: `leaving${family}`, key: frontend },
     noEndpoints: { name: `no-endpoints${family}`, key: frontend, data: "verdict" },
     outside: { name: `outside${family}`, key: frontend, data: "verdict" },
     marks: { name: `marks${family}`, key: frontend, data: ["mark"] },
@@ -126,6 +130,8 @@ function checkRules(family: Family, from: "outside" | "inside"): Rule[] {
     ...(from === "outside" ? [outside] : []),
     rule(undefined, ofFamily(family), { kind: "vmap", key, map: sets.noEndpoints.name }),
     rule(undefined, ofFamily(family), inSet(key, sets.frontends.name), { kind: "verdict", verdict: { kind: "return" } }),
+    rule("no such port", ofFamily(family), inSet(daddr(family), sets.clusterIps.name), goto(REFUSE)),
+    unallocatedRule(family),
     rule("no such port", ofFamily(family), inSet(daddr(family), sets.vips.name), goto(REFUSE)),
   ];
 }
@@ -134,15 +140,17 @@ function unallocatedRule(family: Family): Rule {
   return rule("no such ClusterIP", ofFamily(family), inSet(daddr(family), SETS[family].serviceCidrs.name), drop());
 }
 
-/** Every packet of such a connection has it, not only the first: IPVS asks again when a client uses a port a second time. */
-function markRule(family: Family): Rule {
-  const { marks, podCidrs } = SETS[family];
-  const mark: Expr = { kind: "map", key: concat(...frontendOf(family)), map: marks.name, type: ["mark"] };
+/**
+ * Pods and the node itself are inside. Every packet of such a connection has the mark, not only the first: IPVS asks again when a client
+ * uses a port a second time.
+ */
+function markRule(family: Family, from: readonly Statement[]): Rule {
+  const mark: Expr = { kind: "map", key: concat(...frontendOf(family)), map: SETS[family].marks.name, type: ["mark"] };
   const set: Statement = { kind: "set", target: { kind: "meta", key: "mark" }, value: mark };
-  return rule(undefined, ofFamily(family), inSet(saddr(family), podCidrs.name, true), set);
+  return rule(undefined, ofFamily(family), ...from, set);
 }
 
-/** A mark that stayed on the packet would have a tunnel's outer copy carry it too (kubernetes/kubernetes#92035). */
+/** What IPVS sends on passes the output hook. A mark that stayed would be in a tunnel's outer copy too (kubernetes/kubernetes#92035). */
 const UNMARK: Rule = rule(
   "IPVS has seen it",
   { kind: "match", left: { kind: "bitwise", of: meta("mark"), mask: MARK_MASK }, op: "==", right: MARK_BASE },
@@ -201,9 +209,13 @@ function chains(): Chain[] {
       rules: [rule(undefined, equals(meta("l4proto"), TCP), reject("tcp reset")), rule(undefined, reject("icmpx port-unreachable"))],
     },
     { name: "check-input", rules: FAMILIES.flatMap((family) => checkRules(family, "outside")) },
-    { name: "check-output", rules: FAMILIES.flatMap((family) => [...checkRules(family, "inside"), unallocatedRule(family)]) },
+    { name: "check-output", rules: FAMILIES.flatMap((family) => checkRules(family, "inside")) },
     base("filter-input", { type: "filter", hook: "input", priority: -10 }, [rule(undefined, isNew, jump("check-input"))]),
-    base("mark-input", { type: "filter", hook: "input", priority: 50 }, FAMILIES.map(markRule)),
+    base(
+      "mark-input",
+      { type: "filter", hook: "input", priority: 50 },
+      FAMILIES.map((family) => markRule(family, [inSet(saddr(family), SETS[family].podCidrs.name)])),
+    ),
     base(
       "filter-forward",
       { type: "filter", hook: "forward", priority: -10 },
@@ -212,7 +224,11 @@ function chains(): Chain[] {
         return rule(comment, isNew, ...statements);
       }),
     ),
-    base("filter-output", { type: "filter", hook: "output", priority: -110 }, [UNMARK, rule(undefined, isNew, jump("check-output"))]),
+    base("filter-output", { type: "filter", hook: "output", priority: -110 }, [
+      UNMARK,
+      rule(undefined, isNew, jump("check-output")),
+      ...FAMILIES.map((family) => markRule(family, [])),
+    ]),
     base("nat-postrouting", { type: "nat", hook: "postrouting", priority: 100 }, [
       ...FAMILIES.flatMap(sourceRules),
       ...FAMILIES.map(leavingRule),

@@ -15,7 +15,7 @@ export const LOCAL_TABLE = 255;
 /** Behind the kernel's own routes of an address that the node has itself, which so are never replaced or deleted. */
 export const ROUTE_METRIC = 1024;
 
-/** Packets to lists that only the outside has carry such a mark from the input hook to IPVS, and no farther. */
+/** What the inside sends to a frontend with a list for the inside carries such a mark, up to IPVS and no farther. */
 export const MARK_BASE = 0xfa10_0000;
 export const MARK_MASK = 0xfff0_0000;
 
