@@ -30,7 +30,7 @@ interface Kind {
 const KINDS: Readonly<Record<string, Kind>> = {
   unit: { patterns: ["{src,scripts,conformance}/**/*.test.ts", "src/**/*.prop.ts"], where: "here", concurrency: 2, timeoutMs: 60_000 },
   netns: { patterns: ["src/**/*.netns.ts"], where: "namespace", concurrency: 1, timeoutMs: 120_000 },
-  kernel: { patterns: ["src/**/*.kernel.ts", ...ALSO_IN_OLD_KERNEL], where: "kernel", concurrency: 1, timeoutMs: 240_000 },
+  kernel: { patterns: ["src/**/*.kernel.ts", ...ALSO_IN_OLD_KERNEL], where: "kernel", concurrency: 1, timeoutMs: 600_000 },
   e2e: { patterns: ["src/**/*.e2e.ts", "examples/**/*.e2e.ts"], where: "here", concurrency: 1, timeoutMs: 600_000 },
 };
 
@@ -38,7 +38,7 @@ const { values, positionals } = parseArgs({ allowPositionals: true, options: { o
 const kinds = positionals.length === 0 ? Object.keys(KINDS) : positionals;
 
 function run(kind: Kind, command: readonly string[], env: Readonly<Record<string, string>>): number | null | Promise<number> {
-  if (kind.where === "kernel") return runInKernel(command, { env, timeoutMs: 900_000 });
+  if (kind.where === "kernel") return runInKernel(command, { env, timeoutMs: 1_800_000 });
   const isRoot = process.getuid?.() === 0;
   const wrap = kind.where === "namespace" ? ["unshare", ...(isRoot ? [] : ["--user", "--map-root-user"]), "--net", "--mount", "--"] : [];
   const [program = node, ...args] = [...wrap, ...command];
