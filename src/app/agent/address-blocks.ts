@@ -1,10 +1,9 @@
 // Which addresses pods and Services have, on a cluster that somebody else made: told by flags, or read from its objects and followed.
 import type { Node } from "kubernetes-types/core/v1";
-import type { ObjectMeta } from "kubernetes-types/meta/v1";
 import { errorMessage, InputError, type Logger } from "#base";
 import { createInformer, type HttpClient, type Informer } from "#client";
 import { formatPrefix, maskPrefix, type Prefix, parsePrefix, prefixContains, tryParsePrefix } from "#ip";
-import type { Resource } from "#kube";
+import { SERVICE_CIDRS } from "#kube";
 import { podCidrsOf } from "#overlay";
 
 export interface AddressBlocks {
@@ -31,29 +30,10 @@ export function podBlocks(nodes: Informer<Node>, logger: Logger): AddressBlocks 
       return [];
     }
   };
-  return { get: () => union(nodes.list().flatMap(of)), follow: (listener) => void nodes.subscribe(listener) };
+  return { get: () => union(nodes.list().flatMap(of)), follow: (listener) => nodes.subscribe(listener) };
 }
 
-interface ServiceCidr {
-  readonly kind?: string;
-  readonly apiVersion?: string;
-  readonly metadata?: ObjectMeta;
-  readonly spec?: { readonly cidrs?: readonly string[] };
-}
-
-/** KEP-1880; in v1 since Kubernetes 1.33. */
-const SERVICE_CIDRS: Resource<ServiceCidr> = {
-  group: "networking.k8s.io",
-  version: "v1",
-  kind: "ServiceCIDR",
-  plural: "servicecidrs",
-  singular: "servicecidr",
-  shortNames: [],
-  categories: [],
-  namespaced: false,
-};
-
-/** Those of the ServiceCIDR objects. Throws InputError where the API server has none to show. */
+/** Those of the ServiceCIDR objects (KEP-1880; in v1 since Kubernetes 1.33). Throws InputError where the API server has none to show. */
 export async function serviceBlocks(client: HttpClient, logger: Logger, signal: AbortSignal): Promise<AddressBlocks> {
   const op = "list servicecidrs";
   const { status } = await client.raw({ method: "GET", path: "/apis/networking.k8s.io/v1/servicecidrs?limit=1", op, signal });
@@ -68,7 +48,7 @@ export async function serviceBlocks(client: HttpClient, logger: Logger, signal: 
   await informer.synced;
   const blocks = (): Prefix[] =>
     union(informer.list().flatMap(({ spec }) => (spec?.cidrs ?? []).flatMap((text) => tryParsePrefix(text) ?? [])));
-  return { get: blocks, follow: (listener) => void informer.subscribe(listener) };
+  return { get: blocks, follow: (listener) => informer.subscribe(listener) };
 }
 
 /** Without blocks inside others; two halves become the whole, so that the nodes of a large cluster are a handful of blocks. */

@@ -9,7 +9,7 @@ import { formatAddr } from "#ip";
 import { ENDPOINT_SLICES, NODES, SERVICES } from "#kube";
 import { type KubeletOptions, startKubelet } from "#kubelet";
 import { netns, openConntrack } from "#linux";
-import { startProxy } from "#proxy";
+import { type ProxyOptions, startProxy } from "#proxy";
 import { createEmbeddedRuntime, type ImageService, type PodNetwork, type RuntimeService } from "#runtime";
 import { createLogger } from "../log.ts";
 import { settleMemory } from "../settle.ts";
@@ -60,13 +60,8 @@ async function main(flags: AgentFlags): Promise<void> {
     netns: ns,
     openConntrack,
     signal,
-    node: { name: flags.nodeName, addresses: flags.nodeAddrs },
-    podCidrs: flags.clusterCidrs,
-    serviceCidrs: flags.serviceCidrs,
-    mode: flags.proxyMode,
-    healthz: flags.healthz,
-    metricsAt: flags.metrics,
     events,
+    ...proxySettings(flags),
   });
   const runtime = startRuntime(flags, network.pods);
   const networkReady = Promise.all([network.open(runtime), network.ready, proxy.synced]).then(() => undefined);
@@ -85,6 +80,17 @@ async function main(flags: AgentFlags): Promise<void> {
   await kubelet.ready;
   tellReady(flags);
   settleMemory(SETTLE_MS);
+}
+
+function proxySettings(flags: AgentFlags): Pick<ProxyOptions, "node" | "podCidrs" | "serviceCidrs" | "mode" | "healthz" | "metricsAt"> {
+  return {
+    node: { name: flags.nodeName, addresses: flags.nodeAddrs },
+    podCidrs: flags.clusterCidrs,
+    serviceCidrs: flags.serviceCidrs,
+    mode: flags.proxyMode,
+    healthz: flags.healthz,
+    metricsAt: flags.metrics,
+  };
 }
 
 function startRuntime(flags: AgentFlags, network: PodNetwork): RuntimeService & ImageService {

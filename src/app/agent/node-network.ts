@@ -6,7 +6,7 @@ import { BRIDGE, createPodNetwork, type PodNetwork as PodLinks } from "#cni";
 import { formatAddr, formatPrefix, type Prefix, parseAddr } from "#ip";
 import { openIpam } from "#ipam";
 import { type NetNs, openConntrack, openNft, openRoute } from "#linux";
-import { podCidrsOf, podMtu, startOverlay } from "#overlay";
+import { podCidrsOf, podMtu, startMasquerade, startOverlay } from "#overlay";
 import { createHostPorts, type HostPorts, type PodPorts } from "#portmap";
 import type { PodNetwork, PodNetworkRequest, PodSandboxStatus, RuntimeService } from "#runtime";
 import type { AgentFlags } from "./flags.ts";
@@ -55,6 +55,7 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
   });
   const nft = openNft(ns);
   const conntrack = openConntrack(ns);
+  const masquerade = startMasquerade({ nft, podCidrs: flags.clusterCidrs, logger: logger.child({ room: "overlay" }) });
   const hostPorts = createHostPorts({ ns, route, nft, conntrack, podLink: BRIDGE, logger: logger.child({ room: "portmap" }) });
   const opened = Promise.withResolvers<PodLinks>();
   return {
@@ -67,9 +68,10 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
       network.gc(sandboxes.map(({ id }) => ({ containerId: id, ifName: IF_NAME })));
       opened.resolve(network);
     },
-    ready: Promise.all([opened.promise, overlay.ready]).then(() => undefined),
+    ready: Promise.all([opened.promise, overlay.ready, masquerade.ready]).then(() => undefined),
     stop() {
       overlay.stop();
+      masquerade.stop();
       hostPorts.stop();
       void links.then((network) => network.stop());
     },

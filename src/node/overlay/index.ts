@@ -1,6 +1,7 @@
 /** Pod traffic between nodes: backends decide from the Nodes what the kernel should have, one reconciler makes it so. */
 export { BACKENDS } from "./compile.ts";
 export { formatOverlay } from "./format.ts";
+export { startMasquerade } from "./masquerade-reconcile.ts";
 export { formatMetrics, type OverlayMetrics } from "./metrics.ts";
 export { VTEP_MAC_ANNOTATION, VXLAN_LINK } from "./names.ts";
 export { podCidrsOf } from "./nodes.ts";

@@ -44,7 +44,8 @@ if (mode === "iptables") makeBuiltInChains();
 const before = dump();
 await refusals();
 let log = "";
-const agent = start(["--proxy-mode", mode, "--service-cidr", plan.serviceCidrs.join(",")]);
+// Without a flag the ServiceCIDR objects say it.
+const agent = start(["--proxy-mode", mode, ...(mode === "nftables" ? [] : ["--service-cidr", plan.serviceCidrs.join(",")])]);
 await waitsForItsNode();
 await ready(agent);
 await servesServices();

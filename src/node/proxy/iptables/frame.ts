@@ -1,11 +1,9 @@
 // The chains that do not depend on Services, and the rules of the kernel's own chains that lead into ours.
-import { type Family, type Prefix, parsePrefix } from "#ip";
+import type { Family, Prefix } from "#ip";
 import { TCP } from "#nft";
 import type { ClusterCidrs } from "../types.ts";
 import { FRAME } from "./names.ts";
 import { type Chains, formatRule, type Rule, type TableName } from "./rules.ts";
-
-const MULTICAST: Readonly<Record<Family, Prefix>> = { 4: parsePrefix("224.0.0.0/4"), 6: parsePrefix("ff00::/8") };
 
 /** A jump from a chain of the kernel's. */
 export interface Entry {
@@ -31,7 +29,7 @@ export const ENTRIES: Readonly<Record<TableName, readonly Entry[]>> = {
 /** FRAME.services and FRAME.filter, which lead to frontends, are not among them; `filterTail` is what the latter ends with. */
 export function frameChains(family: Family, cidrs: ClusterCidrs): Readonly<Record<TableName, Chains>> {
   const pods = cidrs.podCidrs.filter(({ addr }) => addr.family === family);
-  return { filter: new Map([[FRAME.refuse, refuseRules(family)]]), nat: natChains(family, pods) };
+  return { filter: new Map([[FRAME.refuse, refuseRules(family)]]), nat: natChains(pods) };
 }
 
 /** Addresses for ClusterIPs that are none. Dropped, not refused: one may come up within the second in which clients try again. */
@@ -48,7 +46,7 @@ function refuseRules(family: Family): Rule[] {
   ];
 }
 
-function natChains(family: Family, pods: readonly Prefix[]): Map<string, readonly Rule[]> {
+function natChains(pods: readonly Prefix[]): Map<string, readonly Rule[]> {
   const toMasquerade: Rule["target"] = { kind: "mark", bit: "masquerade", on: true };
   const inside: Rule["target"] = { kind: "mark", bit: "inside", on: true };
   const leave: Rule["target"] = { kind: "return" };
@@ -65,19 +63,10 @@ function natChains(family: Family, pods: readonly Prefix[]): Map<string, readonl
     ],
     [FRAME.masquerade, [{ target: { kind: "mark", bit: "masquerade", on: false } }, { target: { kind: "masquerade" } }]],
     [
-      FRAME.leaving,
-      [
-        ...pods.map((dst): Rule => ({ dst, target: leave })),
-        { dst: MULTICAST[family], target: leave },
-        { comment: "pods leave the cluster", target: { kind: "masquerade" } },
-      ],
-    ],
-    [
       FRAME.postrouting,
       [
         { marked: "inside", target: { kind: "mark", bit: "inside", on: false } },
         { marked: "masquerade", target: { kind: "jump", chain: FRAME.masquerade } },
-        ...pods.map((src): Rule => ({ src, target: { kind: "jump", chain: FRAME.leaving } })),
       ],
     ],
   ]);

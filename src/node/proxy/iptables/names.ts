@@ -9,7 +9,6 @@ export const FRAME = {
   services: "FL-SERVICES",
   postrouting: "FL-POSTROUTING",
   masquerade: "FL-MASQUERADE",
-  leaving: "FL-LEAVING",
   fromOutside: "FL-FROM-OUTSIDE",
   inside: "FL-INSIDE",
   filter: "FL-FILTER",

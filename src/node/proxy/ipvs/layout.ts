@@ -1,6 +1,6 @@
 // What IPVS cannot do, as a small table: refuse, guard, mark, masquerade. It also is where the frontends stand that are ours in IPVS,
 // whose services carry no name. docs/adr/0007-proxy-modes.md has the reasons.
-import { type Family, type Prefix, parsePrefix } from "#ip";
+import type { Family, Prefix } from "#ip";
 import {
   type BaseChain,
   type Chain,
@@ -12,7 +12,6 @@ import {
   equals,
   goto,
   hasFlags,
-  inPrefix,
   inSet,
   jump,
   meta,
@@ -181,20 +180,6 @@ function sourceRules(family: Family): Rule[] {
   ];
 }
 
-const MULTICAST: Readonly<Record<Family, Prefix>> = { 4: parsePrefix("224.0.0.0/4"), 6: parsePrefix("ff00::/8") };
-
-function leavingRule(family: Family): Rule {
-  const { podCidrs } = SETS[family];
-  return rule(
-    "pods leave the cluster",
-    ofFamily(family),
-    inSet(saddr(family), podCidrs.name),
-    inSet(daddr(family), podCidrs.name, true),
-    inPrefix(daddr(family), MULTICAST[family], true),
-    MASQUERADE,
-  );
-}
-
 function base(name: string, on: Pick<BaseChain, "type" | "hook" | "priority">, rules: readonly Rule[]): Chain {
   return { name, base: { ...on, policy: "accept" }, rules };
 }
@@ -229,10 +214,7 @@ function chains(): Chain[] {
       rule(undefined, isNew, jump("check-output")),
       ...FAMILIES.map((family) => markRule(family, [])),
     ]),
-    base("nat-postrouting", { type: "nat", hook: "postrouting", priority: 100 }, [
-      ...FAMILIES.flatMap(sourceRules),
-      ...FAMILIES.map(leavingRule),
-    ]),
+    base("nat-postrouting", { type: "nat", hook: "postrouting", priority: 100 }, FAMILIES.flatMap(sourceRules)),
   ];
 }
 

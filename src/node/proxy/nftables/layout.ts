@@ -1,6 +1,6 @@
 // The flat layout: sets, maps, and the few chains that read them. Services add elements; what a packet passes stays the same.
 // docs/adr/0004-flat-service-layout.md says why.
-import { type Family, type Prefix, parsePrefix } from "#ip";
+import type { Family, Prefix } from "#ip";
 import {
   type BaseChain,
   type Chain,
@@ -10,7 +10,6 @@ import {
   equals,
   goto,
   hasFlags,
-  inPrefix,
   inSet,
   jump,
   meta,
@@ -170,20 +169,6 @@ function stickyRules(family: Family): Rule[] {
   ];
 }
 
-const MULTICAST: Readonly<Record<Family, Prefix>> = { 4: parsePrefix("224.0.0.0/4"), 6: parsePrefix("ff00::/8") };
-
-function leavingRule(family: Family): Rule {
-  const { podCidrs } = SETS[family];
-  return rule(
-    "pods leave the cluster",
-    ofFamily(family),
-    inSet(saddr(family), podCidrs.name),
-    inSet(daddr(family), podCidrs.name, true),
-    inPrefix(daddr(family), MULTICAST[family], true),
-    MASQUERADE,
-  );
-}
-
 /** Only new connections: established ones outlive their endpoints. */
 function unreachableRules(family: Family): Rule[] {
   const sets = SETS[family];
@@ -224,7 +209,6 @@ function skeletonChains(): Chain[] {
     ),
     base("nat-postrouting", { type: "nat", hook: "postrouting", priority: 100 }, [
       rule(undefined, hasFlags("status", "dnat"), jump("source")),
-      ...FAMILIES.map(leavingRule),
     ]),
     // `reject` needs these hooks before Linux 5.9. After dstnat, so that what has a backend has become its packet.
     base("filter-input", { type: "filter", hook: "input", priority: -10 }, check),
