@@ -1,16 +1,22 @@
 // The sandbox's door for the host: a Unix socket on which one line of JSON asks and one line answers, or a stream begins.
+import type { Socket as UdpSocket } from "node:dgram";
 import { rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { errorMessage, FairleadError } from "#base";
+import { joinDatagrams } from "./datagrams.ts";
+import { isNodePort, type NodePort } from "./node-ports.ts";
 import type { ComponentStatus } from "./supervise.ts";
 
 export type ControlRequest =
   /** Answered with `SandboxStatus`. */
   | { readonly op: "status" }
-  /** A TCP connection from `outside` to a NodePort; after an empty answer `{}` the socket is that connection. */
-  | { readonly op: "dial-node-port"; readonly port: number }
-  /** A line `{ports: number[]}` now and whenever the NodePorts change. */
+  /**
+   * A connection from `outside` to a NodePort; after an empty answer `{}` the socket is that connection, for UDP with each datagram's
+   * length before it (`datagrams.ts`).
+   */
+  | ({ readonly op: "dial-node-port" } & NodePort)
+  /** A line `{ports: NodePort[]}` now and whenever the NodePorts change. */
   | { readonly op: "node-ports" };
 
 export interface SandboxStatus {
@@ -21,8 +27,9 @@ export interface ControlHandlers {
   status(): SandboxStatus;
   /** Resolves when the connection stands. */
   dialNodePort(port: number): Promise<Socket>;
+  openNodePort(port: number): Promise<UdpSocket>;
   /** Calls `listener` at once and for every change; the returned function ends that. */
-  watchNodePorts(listener: (ports: readonly number[]) => void): () => void;
+  watchNodePorts(listener: (ports: readonly NodePort[]) => void): () => void;
 }
 
 export function serveControl(path: string, handlers: ControlHandlers): Server {
@@ -61,7 +68,7 @@ function parseRequest(line: string): ControlRequest {
   const value: unknown = JSON.parse(line);
   if (typeof value === "object" && value !== null && "op" in value) {
     if (value.op === "status" || value.op === "node-ports") return { op: value.op };
-    if (value.op === "dial-node-port" && "port" in value && typeof value.port === "number") return { op: value.op, port: value.port };
+    if (value.op === "dial-node-port" && isNodePort(value)) return { op: value.op, port: value.port, protocol: value.protocol };
   }
   throw new FairleadError(`control request not understood: ${line}`, { code: "BadRequest" });
 }
@@ -72,6 +79,12 @@ async function answer(socket: Socket, request: ControlRequest, handlers: Control
       socket.end(`${JSON.stringify(handlers.status())}\n`);
       return;
     case "dial-node-port": {
+      if (request.protocol === "UDP") {
+        const udp = await handlers.openNodePort(request.port);
+        socket.write("{}\n");
+        joinDatagrams(socket, udp);
+        return;
+      }
       const upstream = await handlers.dialNodePort(request.port);
       socket.write("{}\n");
       join(socket, upstream);

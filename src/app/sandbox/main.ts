@@ -9,7 +9,7 @@ import { createLogger } from "../log.ts";
 import { startBootstrap } from "./bootstrap.ts";
 import { clusterPaths, componentSpecs } from "./components.ts";
 import { serveControl } from "./control.ts";
-import { createDialer } from "./dial.ts";
+import { createDialer, createUdpDialer } from "./dial.ts";
 import { startNodePortWatch } from "./node-ports.ts";
 import { type ClusterOptions, type ClusterPlan, planCluster } from "./plan.ts";
 import { openProgress, type ProgressPipe } from "./progress.ts";
@@ -53,9 +53,12 @@ async function start(cluster: ClusterPlan, steps: ProgressPipe, log: Logger): Pr
   startReaper({ childPids: () => components.map((c) => c.pid), exitsDir: `${paths.run}/exits` });
   const nodePorts = startNodePortWatch();
   const dialOutside = createDialer(underlay.outside);
+  const openOutside = createUdpDialer(underlay.outside);
+  const target = cluster.nodes[0]?.addresses[0] ?? "";
   serveControl(paths.controlSocket, {
     status: () => ({ components: components.map((component) => component.status()) }),
-    dialNodePort: (port) => dialOutside(cluster.nodes[0]?.addresses[0] ?? "", port),
+    dialNodePort: (port) => dialOutside(target, port),
+    openNodePort: (port) => openOutside(target, port),
     watchNodePorts: (listener) => nodePorts.subscribe(listener),
   });
   startBootstrap({ plan: cluster, home, underlay, nodePorts, progress: steps, logger: log });

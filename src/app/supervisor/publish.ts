@@ -1,14 +1,13 @@
 // The cluster's ports on the host's loopback: each connection is carried over a Unix socket into the sandbox.
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { errorCode, errorMessage, FairleadError, type Logger, systemClock } from "#base";
-import { askControl, controlLines, join } from "#sandbox";
+import { connect, type Socket } from "node:net";
+import { errorMessage, FairleadError, type Logger, systemClock } from "#base";
+import { askControl, controlLines, isNodePort, join, type NodePort } from "#sandbox";
+import { bindLoopback, listenLoopback, openWhenFree } from "./loopback.ts";
+import { serveUdpSessions } from "./udp-sessions.ts";
 
-const LOOPBACK = ["127.0.0.1", "::1"];
 /** How long a client waits for an API server that is being started again. */
 const API_PATIENCE_MS = 5_000;
 const RETRY_MS = 50;
-/** How often a port that somebody else has is tried again. */
-const TAKEN_RETRY_MS = 1_000;
 
 /** Publishes the API server's Unix socket on `port` (0: a free one) and returns the port. */
 export async function publishApi(port: number, apiSocket: string): Promise<number> {
@@ -26,30 +25,6 @@ export async function publishApi(port: number, apiSocket: string): Promise<numbe
   return address.port;
 }
 
-/** Listens on every loopback address that the host has; the first decides the port when it is 0. */
-async function listenLoopback(port: number, onConnection: (socket: Socket) => void): Promise<Server[]> {
-  const servers: Server[] = [];
-  for (const host of LOOPBACK) {
-    const server = createServer({ allowHalfOpen: true }, onConnection);
-    const first = servers[0]?.address();
-    const wanted = typeof first === "object" && first !== null ? first.port : port;
-    try {
-      await new Promise<void>((resolve, reject) => server.once("error", reject).listen({ host, port: wanted, ipv6Only: true }, resolve));
-      servers.push(server);
-    } catch (err) {
-      const code = errorCode(err);
-      // A host without IPv6 (or IPv4) is no reason to fail; a port that is taken is.
-      if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT") continue;
-      for (const other of servers) other.close();
-      throw new FairleadError(`port ${wanted} of ${host} is taken; free it or choose another one`, {
-        code: code ?? "EADDRINUSE",
-        cause: err,
-      });
-    }
-  }
-  return servers;
-}
-
 async function connectPatiently(path: string): Promise<Socket> {
   const deadline = Date.now() + API_PATIENCE_MS;
   for (;;) {
@@ -64,52 +39,33 @@ async function connectPatiently(path: string): Promise<Socket> {
   }
 }
 
-/** Follows the cluster's NodePorts and listens on the same ports of the host's loopback, for as long as the sandbox lives. */
+/** Follows the cluster's NodePorts and has the same ports of the host's loopback, for as long as the sandbox lives. */
 export function publishNodePorts(controlSocket: string, logger: Logger): void {
-  const published = new Map<number, AbortController>();
+  const published = new Map<string, AbortController>();
   void follow(controlSocket, (ports) => {
-    for (const [port, abort] of published) {
-      if (ports.includes(port)) continue;
-      published.delete(port);
+    const wanted = new Map(ports.map((port) => [`${port.protocol} ${port.port}`, port]));
+    for (const [key, abort] of published) {
+      if (wanted.has(key)) continue;
+      published.delete(key);
       abort.abort();
     }
-    for (const port of ports) {
-      if (published.has(port)) continue;
+    for (const [key, port] of wanted) {
+      if (published.has(key)) continue;
       const abort = new AbortController();
-      published.set(port, abort);
-      const onTaken = (err: unknown): void => logger.warn("cannot publish NodePort on the host", { port, err: errorMessage(err) });
-      const onConnection = (client: Socket): void => void dial(controlSocket, client, port, logger);
-      void listenWhenFree(port, { signal: abort.signal, onTaken, onConnection });
+      published.set(key, abort);
+      const onTaken = (err: unknown): void => logger.warn("cannot publish NodePort on the host", { ...port, err: errorMessage(err) });
+      void openWhenFree(() => open(controlSocket, port, logger), { signal: abort.signal, onTaken });
     }
   });
 }
 
-export interface WhenFree {
-  readonly signal: AbortSignal;
-  /** Called once, if the port is not free now. */
-  readonly onTaken: (err: unknown) => void;
-  readonly onConnection: (socket: Socket) => void;
+function open(controlSocket: string, nodePort: NodePort, logger: Logger): Promise<readonly { close(): void }[]> {
+  const { port, protocol } = nodePort;
+  if (protocol === "TCP") return listenLoopback(port, (client) => void joinNodePort(controlSocket, client, nodePort, logger));
+  return bindLoopback(port, (socket) => serveUdpSessions(socket, { dial: () => dial(controlSocket, nodePort), logger }));
 }
 
-/** Listens on the port as soon as nobody else does, until `signal` aborts: who has it may be another cluster that ends. */
-export async function listenWhenFree(port: number, { signal, onTaken, onConnection }: WhenFree): Promise<void> {
-  for (let told = false; !signal.aborted; await systemClock.sleep(TAKEN_RETRY_MS, signal)) {
-    try {
-      const servers = await listenLoopback(port, onConnection);
-      const close = (): void => {
-        for (const server of servers) server.close();
-      };
-      if (signal.aborted) close();
-      else signal.addEventListener("abort", close, { once: true });
-      return;
-    } catch (err) {
-      if (!told) onTaken(err);
-      told = true;
-    }
-  }
-}
-
-async function follow(controlSocket: string, onPorts: (ports: readonly number[]) => void): Promise<never> {
+async function follow(controlSocket: string, onPorts: (ports: readonly NodePort[]) => void): Promise<never> {
   for (;;) {
     try {
       const { line, socket } = await askControl(controlSocket, { op: "node-ports" });
@@ -122,20 +78,25 @@ async function follow(controlSocket: string, onPorts: (ports: readonly number[])
   }
 }
 
-function parsePorts(line: string): number[] {
+function parsePorts(line: string): NodePort[] {
   const value: unknown = JSON.parse(line);
   if (typeof value !== "object" || value === null || !("ports" in value) || !Array.isArray(value.ports)) return [];
-  return value.ports.filter((port): port is number => typeof port === "number");
+  return value.ports.filter(isNodePort);
 }
 
-async function dial(controlSocket: string, client: Socket, port: number, logger: Logger): Promise<void> {
+async function joinNodePort(controlSocket: string, client: Socket, nodePort: NodePort, logger: Logger): Promise<void> {
   client.on("error", () => client.destroy());
   try {
-    const { line, socket } = await askControl(controlSocket, { op: "dial-node-port", port });
-    if (line !== "{}") throw new FairleadError(line, { code: "ECONNREFUSED" });
-    join(client, socket);
+    join(client, await dial(controlSocket, nodePort));
   } catch (err) {
-    logger.debug("cannot reach NodePort", { port, err: errorMessage(err) });
+    logger.debug("cannot reach NodePort", { ...nodePort, err: errorMessage(err) });
     client.destroy();
   }
+}
+
+async function dial(controlSocket: string, nodePort: NodePort): Promise<Socket> {
+  const { line, socket } = await askControl(controlSocket, { op: "dial-node-port", ...nodePort });
+  if (line === "{}") return socket;
+  socket.destroy();
+  throw new FairleadError(line, { code: "ECONNREFUSED" });
 }
