@@ -36,6 +36,7 @@ const c: {
   readonly mkfifo: C<[path: string, mode: number]>;
   readonly signal: (number: number, handler: null) => unknown;
   readonly pidfdOpen: C<[number: number, pid: number, flags: number]>;
+  readonly clockGetres: C<[clock: number, resolution: BigInt64Array]>;
   readonly mountSetattr: C<[number: number, fd: number, path: string, flags: number, attr: Uint8Array, size: number]>;
 } = {
   socket: libc.func("int socket(int, int, int)"),
@@ -62,6 +63,7 @@ const c: {
   mkfifo: libc.func("int mkfifo(const char *, uint32_t)"),
   signal: libc.func("void *signal(int, void *)"),
   pidfdOpen: libc.func("syscall", "long", ["long", "int", "uint32_t"]),
+  clockGetres: libc.func("int clock_getres(int, void *)"),
   mountSetattr: libc.func("syscall", "long", ["long", "int", "const char *", "uint32_t", "void *", "size_t"]),
 };
 
@@ -241,4 +243,14 @@ export function watchFd(fd: number, onReadable: () => void): FdWatch {
     ref: () => handle.ref(),
     unref: () => handle.unref(),
   };
+}
+
+/** CLOCK_MONOTONIC_COARSE: it goes in the kernel's ticks (time(7), "jiffies"). */
+const COARSE = 6;
+
+/** CONFIG_HZ: how many jiffies a second has. */
+export function ticksPerSecond(): number {
+  const resolution = new BigInt64Array(2);
+  check(c.clockGetres(COARSE, resolution), "ask for the length of a tick");
+  return Math.round(1e9 / Number(resolution[1]));
 }

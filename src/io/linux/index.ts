@@ -10,7 +10,7 @@ export {
   watchProcessEnd,
 } from "./children.ts";
 export { openConntrack } from "./conntrack.ts";
-export { mkfifo, restoreSignal } from "./ffi.ts";
+export { mkfifo, restoreSignal, ticksPerSecond } from "./ffi.ts";
 export * from "./ipvs/index.ts";
 export { errnoName, isErrno, KernelError } from "./kernel-error.ts";
 export {

@@ -60,7 +60,11 @@ export class IptablesDataplane implements Dataplane {
     const lists = readLists(this.#o.netns, (name) => owners.has(name));
     return [...lists].flatMap(([name, clients]) => {
       const owner = owners.get(name);
-      return owner === undefined ? [] : clients.map((client) => ({ client, ...owner }));
+      if (owner === undefined) return [];
+      const { frontend, backend, seconds } = owner;
+      return clients
+        .map(({ client, ageMs }) => ({ client, frontend, backend, expiresMs: seconds * 1000 - ageMs }))
+        .filter(({ expiresMs }) => expiresMs > 0);
     });
   }
 

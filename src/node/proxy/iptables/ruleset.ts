@@ -18,6 +18,8 @@ export interface ListOwner {
   /** Key of the first frontend of the service port. */
   readonly frontend: string;
   readonly backend: string;
+  /** How long. */
+  readonly seconds: number;
 }
 
 export class Ruleset {
@@ -73,10 +75,11 @@ export class Ruleset {
     const out = new Map<string, ListOwner>();
     for (const [id, frontends] of this.#ports) {
       const [first] = [...frontends.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
-      if (first?.affinitySeconds === undefined) continue;
+      const seconds = first?.affinitySeconds;
+      if (first === undefined || seconds === undefined) continue;
       for (const { backends, inside = [] } of frontends.values()) {
         for (const backend of [...backends, ...inside]) {
-          out.set(endpointChain(id, backend), { frontend: first.key, backend: backend.id });
+          out.set(endpointChain(id, backend), { frontend: first.key, backend: backend.id, seconds });
         }
       }
     }
