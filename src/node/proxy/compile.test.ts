@@ -26,6 +26,11 @@ describe("which Services are proxied", () => {
     ["not allocated yet", service("web", [""], HTTP), 0],
     ["ExternalName", service("web", [VIP], HTTP, { type: "ExternalName" }), 0],
     ["another proxy's", { ...web, metadata: { ...web.metadata, labels: { "service.kubernetes.io/service-proxy-name": "other" } } }, 0],
+    [
+      "another proxy's, whatever its name",
+      { ...web, metadata: { ...web.metadata, labels: { "service.kubernetes.io/service-proxy-name": "" } } },
+      0,
+    ],
     ["headless by label", { ...web, metadata: { ...web.metadata, labels: { "service.kubernetes.io/headless": "" } } }, 0],
   ];
   for (const [name, of, count] of cases) test(name, () => assert.equal(compile(of).length, count));
@@ -133,6 +138,93 @@ describe("external addresses", () => {
       assert.equal(externalIp?.sources, undefined);
     });
   }
+});
+
+describe("what cannot be done is left out, and said", () => {
+  const problems = (of: Service, ...slices: readonly EndpointSlice[]): string[] =>
+    (compileService({ service: of, slices, node: NODE }).problems ?? []).map(({ reason, message }) => `${reason}: ${message}`);
+  const eps = slice("web", ["10.244.1.2@b"], HTTP);
+  const balanced = (ips: readonly string[], spec: ServiceSpec = {}): Service => ({
+    ...service("web", [VIP], HTTP, { type: "LoadBalancer", ...spec }),
+    status: { loadBalancer: { ingress: ips.map((ip) => ({ ip })) } },
+  });
+
+  test("nothing to say", () => {
+    const fine = balanced(["192.0.2.1"], { externalIPs: ["172.18.0.11"], loadBalancerSourceRanges: [" 10.0.0.0/8\t"] });
+    assert.deepEqual(problems(fine, eps), []);
+    // Neither in a Pod CIDR nor on a node that is known: a host network's, or outside the cluster.
+    assert.deepEqual(problems(fine, slice("web", ["203.0.113.5"], HTTP)), []);
+    assert.deepEqual(problems(service("web", ["None"], HTTP, { externalIPs: ["x"] })), []);
+  });
+
+  test("addresses", () => {
+    const of = balanced(["x", "127.0.0.1"], { externalIPs: ["169.254.169.254", "0.0.0.0", "224.0.0.1", "2001:db8::1", "192.0.2.3"] });
+    assert.deepEqual(problems(of, eps), [
+      'UnusableAddress: status.loadBalancer.ingress[0].ip "x" is not used: it is not an IP address',
+      'UnusableAddress: status.loadBalancer.ingress[1].ip "127.0.0.1" is not used: it is a loopback address',
+      'UnusableAddress: spec.externalIPs[0] "169.254.169.254" is not used: it is a link-local address',
+      'UnusableAddress: spec.externalIPs[1] "0.0.0.0" is not used: it is unspecified',
+      'UnusableAddress: spec.externalIPs[2] "224.0.0.1" is not used: it is a multicast address',
+      'UnusableAddress: spec.externalIPs[3] "2001:db8::1" is not used: the Service has no ClusterIP of the family IPv6',
+    ]);
+    assert.deepEqual(compile(of, eps), [`ClusterIP ${VIP} 6 80 -> 10.244.1.2:8080`, "ExternalIP 192.0.2.3 6 80 -> 10.244.1.2:8080"]);
+    for (const ip of ["::", "::1", "fe80::1", "ff02::1", "255.255.255.255"]) {
+      assert.equal(problems(balanced([ip]), eps).length, 1, ip);
+    }
+  });
+
+  test("source ranges", () => {
+    const of = balanced(["192.0.2.1"], { loadBalancerSourceRanges: ["10.0.0.0/8", "2001:db8::/32", "10.0.0.0/33"] });
+    assert.deepEqual(problems(of, eps), [
+      'UnusableSourceRange: spec.loadBalancerSourceRanges[1] "2001:db8::/32" is not used: the load balancer has no address of the family IPv6',
+      'UnusableSourceRange: spec.loadBalancerSourceRanges[2] "10.0.0.0/33" is not used: it is not a CIDR',
+    ]);
+    const [, lb] = compileService({ service: of, slices: [eps], node: NODE }).frontends;
+    assert.deepEqual(lb?.sources?.map(formatPrefix), ["10.0.0.0/8"]);
+    // No address yet: nobody knows its families.
+    assert.deepEqual(problems(balanced([], { loadBalancerSourceRanges: ["2001:db8::/32"] }), eps), []);
+  });
+
+  test("ports that are there twice: the first counts", () => {
+    const ports: readonly PortSpec[] = [
+      { name: "a", port: 80, targetPort: 8080 },
+      { name: "b", port: 80, targetPort: 9090 },
+      { name: "c", port: 80, protocol: "UDP" },
+    ];
+    assert.deepEqual(problems(service("web", [VIP], ports)), [
+      "DuplicatePort: spec.ports[1] is not used: spec.ports[0] has TCP 80 already",
+    ]);
+    assert.deepEqual(compile(service("web", [VIP], ports), slice("web", ["10.244.1.2@b"], ports)), [
+      `ClusterIP ${VIP} 6 80 -> 10.244.1.2:8080`,
+      `ClusterIP ${VIP} 17 80 -> 10.244.1.2:80`,
+    ]);
+  });
+
+  test("endpoints that mean something else on every node", () => {
+    const bad = slice("web", ["127.0.0.1@node-1", "10.244.1.2@b", "169.254.169.254"], HTTP);
+    assert.deepEqual(compile(service("web", [VIP], HTTP), bad), [`ClusterIP ${VIP} 6 80 -> 10.244.1.2:8080`]);
+    assert.deepEqual(problems(service("web", [VIP], HTTP), bad), [
+      "UnusableEndpoint: The endpoint 127.0.0.1 and 1 more gets no connections: it is a loopback address",
+    ]);
+  });
+
+  test("an IPv4 address in a slice of IPv6 is none of its family", () => {
+    const mixed: EndpointSlice = { ...slice("web", ["10.244.1.2@b"], HTTP), addressType: "IPv6" };
+    assert.deepEqual(compile(service("web", ["fd00:10:96::1"], HTTP), mixed), ["ClusterIP fd00:10:96::1 6 80 -> reject"]);
+  });
+});
+
+test("a slice of 1,000 endpoints without conditions: all ready, in any order the same", () => {
+  const all = Array.from({ length: 1000 }, (_, i) => ({ addresses: [`10.244.${i >> 8}.${i & 255}`] }));
+  const full: EndpointSlice = { ...slice("web", [], HTTP), addressType: "IPv4", endpoints: all };
+  const of = service("web", [VIP], HTTP);
+  const [one] = compileService({ service: of, slices: [full], node: NODE }).frontends;
+  assert.equal(one?.backends.length, 1000);
+  const halves = [
+    { ...full, endpoints: all.slice(400).reverse() },
+    { ...full, endpoints: all.slice(0, 600) },
+  ];
+  assert.deepEqual(compileService({ service: of, slices: halves, node: NODE }).frontends, [one]);
 });
 
 describe("topology hints", () => {

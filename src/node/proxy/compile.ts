@@ -1,10 +1,11 @@
 // Services and their EndpointSlices to frontends. Pure, and per Service: a change of one compiles one.
-import type { Service, ServicePort } from "kubernetes-types/core/v1";
+import type { Service, ServicePort, ServiceSpec } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { type Addr, type Family, formatAddr, hostPrefix, type Prefix, prefixContains, tryParseAddr, tryParsePrefix } from "#ip";
+import { type Addr, formatAddr, type Prefix, tryParseAddr } from "#ip";
 import { SCTP, TCP, UDP } from "#nft";
+import { endpointProblems, externalAddrs, sourceRanges } from "./addresses.ts";
 import { clusterEndpoints, endpointsOf, hasAny, localEndpoints, type ResolvedEndpoint, readyHere } from "./endpoints.ts";
-import type { CompiledService, Frontend, FrontendKind, ProxyNode } from "./types.ts";
+import type { CompiledService, Frontend, FrontendKind, ProxyNode, ServiceProblem } from "./types.ts";
 
 /** Services with this label belong to another proxy; with this one they are headless whatever their clusterIP says (k/k pkg/proxy/apis). */
 const OTHER_PROXY = "service.kubernetes.io/service-proxy-name";
@@ -32,73 +33,53 @@ function isProxied(service: Service): boolean {
 export function compileService({ service, slices, node }: CompileInput): CompiledService {
   if (!isProxied(service)) return { frontends: [] };
   const { spec = {} } = service;
-  const clusterIps = parseAll(spec.clusterIPs ?? [spec.clusterIP ?? ""]);
+  const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? ""]).flatMap((text) => tryParseAddr(text) ?? []);
   const all = [...slices];
-  const external = externalAddrs(service);
+  const external = externalAddrs(service, new Set(clusterIps.map(({ family }) => family)));
+  const ranges = sourceRanges(service, node, external.addrs);
+  const unusable = new Map<string, Addr>();
   const frontends = new Map<string, Frontend>();
   const add = (made: Frontend): void => {
     // One address may be given twice: as the load balancer's and as an external one.
     if (!frontends.has(made.key)) frontends.set(made.key, made);
   };
-  for (const port of spec.ports ?? []) {
+  for (const port of distinctPorts(spec)) {
     for (const addr of clusterIps) {
       const { family } = addr;
-      const of = { service, port, node, endpoints: endpointsOf(all, port, { family, node }) };
+      const of = { service, port, node, endpoints: endpointsOf(all, port, { family, node, unusable }), sources: ranges.of(family) };
       add(frontend({ ...of, kind: "ClusterIP", addr, number: port.port }));
       const hasNodePort = (spec.type === "NodePort" || spec.type === "LoadBalancer") && port.nodePort !== undefined && port.nodePort > 0;
       for (const nodeAddr of hasNodePort ? node.addresses : []) {
         if (nodeAddr.family === family) add(frontend({ ...of, kind: "NodePort", addr: nodeAddr, number: port.nodePort ?? 0 }));
       }
-      for (const each of external) {
+      for (const each of external.addrs) {
         if (each.addr.family === family) add(frontend({ ...of, ...each, number: port.port }));
       }
     }
   }
   const port = spec.healthCheckNodePort ?? 0;
   const isChecked = spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local" && port > 0;
+  const problems = [...portProblems(spec), ...external.problems, ...ranges.problems, ...endpointProblems([...unusable.values()])];
   return {
     frontends: [...frontends.values()],
+    ...(problems.length > 0 && { problems }),
     ...(isChecked && { healthCheck: { port, localEndpoints: readyHere(all, node) } }),
   };
 }
 
-function parseAll(texts: readonly string[]): Addr[] {
-  return texts.flatMap((text) => tryParseAddr(text) ?? []);
+const portId = ({ port, protocol }: ServicePort): string => `${protocol ?? "TCP"} ${port}`;
+
+/** Of two that clients could not tell apart the first counts. */
+function distinctPorts({ ports = [] }: ServiceSpec): ServicePort[] {
+  return [...new Map(ports.toReversed().map((port) => [portId(port), port])).values()].reverse();
 }
 
-interface ExternalAddr {
-  readonly kind: "LoadBalancer" | "ExternalIP";
-  readonly addr: Addr;
-}
-
-function loadBalancerAddrs({ spec, status }: Service): Addr[] {
-  if (spec?.type !== "LoadBalancer") return [];
-  // ipMode Proxy: the load balancer ends connections itself, and wants to see those from inside too (KEP-1860).
-  const ingress = (status?.loadBalancer?.ingress ?? []).filter(({ ipMode }) => ipMode !== "Proxy");
-  return parseAll(ingress.map(({ ip }) => ip ?? ""));
-}
-
-function externalAddrs(service: Service): ExternalAddr[] {
-  return [
-    ...loadBalancerAddrs(service).map((addr) => ({ kind: "LoadBalancer", addr }) as const),
-    ...parseAll(service.spec?.externalIPs ?? []).map((addr) => ({ kind: "ExternalIP", addr }) as const),
-  ];
-}
-
-/** Who may use a load balancer's addresses of one family; undefined: everybody. Ranges of the other family are not for them. */
-function sourcesOf(service: Service, node: ProxyNode, family: Family): readonly Prefix[] | undefined {
-  const given = (service.spec?.loadBalancerSourceRanges ?? []).flatMap((text) => tryParsePrefix(text.trim()) ?? []);
-  const ranges = given.filter(({ addr }) => addr.family === family);
-  if (ranges.length === 0 || ranges.some(({ bits }) => bits === 0)) return undefined;
-  const hasNode = node.addresses.some((addr) => addr.family === family && ranges.some((range) => prefixContains(range, addr)));
-  // Where the node holds the address itself, its packets come from there (k/k pkg/proxy/nftables, "firewall").
-  const own = hasNode
-    ? loadBalancerAddrs(service)
-        .filter((addr) => addr.family === family)
-        .map(hostPrefix)
-    : [];
-  const widestFirst = [...ranges, ...own].sort((a, b) => a.bits - b.bits);
-  return widestFirst.filter((range, i) => !widestFirst.slice(0, i).some((wider) => prefixContains(wider, range.addr)));
+function portProblems({ ports = [] }: ServiceSpec): ServiceProblem[] {
+  return ports.flatMap((port, i): ServiceProblem[] => {
+    const first = ports.findIndex((other) => portId(other) === portId(port));
+    if (first === i) return [];
+    return [{ reason: "DuplicatePort", message: `spec.ports[${i}] is not used: spec.ports[${first}] has ${portId(port)} already` }];
+  });
 }
 
 interface FrontendInput {
@@ -109,9 +90,10 @@ interface FrontendInput {
   readonly addr: Addr;
   readonly number: number;
   readonly endpoints: readonly ResolvedEndpoint[];
+  readonly sources: readonly Prefix[] | undefined;
 }
 
-function frontend({ service, port, node, kind, addr, number, endpoints }: FrontendInput): Frontend {
+function frontend({ service, port, node, kind, addr, number, endpoints, sources }: FrontendInput): Frontend {
   const { metadata, spec } = service;
   const protocol = PROTOCOLS[port.protocol ?? "TCP"] ?? TCP;
   const provenance = `${metadata?.namespace}/${metadata?.name}:${port.name ?? port.port}`;
@@ -120,7 +102,6 @@ function frontend({ service, port, node, kind, addr, number, endpoints }: Fronte
   const chosen = new Set(backends);
   const affinitySeconds =
     spec?.sessionAffinity === "ClientIP" ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? AFFINITY_SECONDS) : undefined;
-  const sources = kind === "LoadBalancer" ? sourcesOf(service, node, addr.family) : undefined;
   return {
     key: frontendKey(addr, protocol, number),
     kind,
@@ -136,7 +117,7 @@ function frontend({ service, port, node, kind, addr, number, endpoints }: Fronte
     draining: endpoints.filter((endpoint) => endpoint.serving && !chosen.has(endpoint)),
     // None anywhere is an answer (refused); none here, with policy Local, is not (KEP-2086).
     whenEmpty: isLocal && hasAny(endpoints) ? "drop" : "reject",
-    ...(sources !== undefined && { sources }),
+    ...(kind === "LoadBalancer" && sources !== undefined && { sources }),
     ...(affinitySeconds !== undefined && { affinitySeconds }),
   };
 }

@@ -1,7 +1,8 @@
 // The endpoints of a service port, and which of them get connections. After k/k pkg/proxy/topology.go, whose outcome clients rely on.
 import type { ServicePort } from "kubernetes-types/core/v1";
 import type { Endpoint, EndpointSlice } from "kubernetes-types/discovery/v1";
-import { type Addr, type Family, formatAddrPort, tryParseAddr } from "#ip";
+import { type Addr, type Family, formatAddr, formatAddrPort, tryParseAddr } from "#ip";
+import { whyUnusable } from "./addresses.ts";
 import type { Backend, ProxyNode } from "./types.ts";
 
 export interface ResolvedEndpoint extends Backend {
@@ -14,11 +15,18 @@ export interface ResolvedEndpoint extends Backend {
   readonly nodes: readonly string[];
 }
 
+export interface EndpointContext {
+  readonly family: Family;
+  readonly node: ProxyNode;
+  /** Takes those that no Service may lead to, by their text. */
+  readonly unusable?: Map<string, Addr>;
+}
+
 /** All endpoints of a service port in one family, each once, in the order of their addresses. */
 export function endpointsOf(
   slices: readonly EndpointSlice[],
   port: ServicePort,
-  { family, node }: { readonly family: Family; readonly node: ProxyNode },
+  { family, node, unusable }: EndpointContext,
 ): ResolvedEndpoint[] {
   const found = new Map<string, ResolvedEndpoint>();
   for (const slice of slices) {
@@ -31,7 +39,11 @@ export function endpointsOf(
     for (const endpoint of slice.endpoints ?? []) {
       // Several addresses are fungible, and consumers may take the first (discovery.k8s.io/v1 Endpoint).
       const addr = tryParseAddr(endpoint.addresses[0] ?? "");
-      if (addr === undefined) continue;
+      if (addr?.family !== family) continue;
+      if (whyUnusable(addr) !== undefined) {
+        unusable?.set(formatAddr(addr), addr);
+        continue;
+      }
       const resolved = resolve(endpoint, { addr, port: number, node });
       // While an endpoint moves between slices both have it; the better news is the newer.
       if (found.get(resolved.id)?.ready !== true) found.set(resolved.id, resolved);

@@ -6,6 +6,7 @@ import type { AddrPort, Family, Prefix } from "#ip";
 import { ENDPOINT_SLICES, SERVICES } from "#kube";
 import { type ConntrackSocket, type NetNs, openConntrack } from "#linux";
 import type { Dataplane, ProxyMode } from "./dataplane.ts";
+import { ServiceEvents } from "./events.ts";
 import { ProxyHealth } from "./health.ts";
 import { HealthPorts } from "./health-ports.ts";
 import type { ServiceReport } from "./inspect.ts";
@@ -78,7 +79,10 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
   const open = options.openDataplane ?? ((on) => openDataplane(options.mode ?? "nftables", on));
   const dataplane = open({ netns, cidrs, metrics, logger });
   const status = openStatus(options, { services: informers.services, mode: dataplane.mode, metrics, logger });
-  const observers = [...status.observers, ...(options.observers ?? [])];
+  const { services, nodes } = informers;
+  const { events } = options;
+  const told = events === undefined ? [] : [new ServiceEvents({ events, services, nodes, node: options.node.name })];
+  const observers = [...status.observers, ...told, ...(options.observers ?? [])];
   const reconciler = new Reconciler({ ...informers, dataplane, metrics, conntrack, node: options.node, observers, logger });
   if (informers.nodes !== undefined) {
     watchNode({

@@ -54,9 +54,19 @@ export interface Frontend {
   readonly affinitySeconds?: number;
 }
 
+/** Something in a Service or its EndpointSlices that cannot be done, in words for who wrote it. The same on every node. */
+export interface ServiceProblem {
+  /** UpperCamelCase, for an Event. */
+  readonly reason: "UnusableAddress" | "UnusableSourceRange" | "UnusableEndpoint" | "DuplicatePort";
+  /** Names the field, its value, and what follows. */
+  readonly message: string;
+}
+
 /** All that follows from one Service and its EndpointSlices on this node. */
 export interface CompiledService {
   readonly frontends: readonly Frontend[];
+  /** What was left out, and why; all else is done. */
+  readonly problems?: readonly ServiceProblem[];
   /** A load balancer asks here whether this node has endpoints (`healthCheckNodePort`); those that terminate do not count. */
   readonly healthCheck?: { readonly port: number; readonly localEndpoints: number };
 }

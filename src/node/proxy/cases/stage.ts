@@ -14,7 +14,7 @@ export interface Stage {
   readonly fixture: Fixture;
   readonly cluster: Cluster;
   /** A host's own address of this family. */
-  addrOf(host: HostName): string;
+  readonly addrOf: (host: HostName) => string;
 }
 
 /**
