@@ -1,7 +1,7 @@
 // Prometheus' text format, version 0.0.4. A few lines; prom-client and its like would cost every agent a megabyte.
 import type { Family } from "#ip";
 import type { ProxyMode } from "./dataplane.ts";
-import type { Histogram, PerFamily, ProxyMetrics } from "./metrics.ts";
+import type { Histogram, ProxyMetrics } from "./metrics.ts";
 
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -88,7 +88,7 @@ function syncMetrics(m: ProxyMetrics, { families }: MetricsContext): Metric[] {
   ];
 }
 
-/** kube-proxy has other names for failures in each mode, and the number of rules in iptables mode only. */
+/** kube-proxy has other names for failures in each mode. */
 function modeMetrics(m: ProxyMetrics, { mode, families }: MetricsContext): Metric[] {
   const perFamily = (name: string, help: string, value: number): Metric =>
     metric(
@@ -108,18 +108,7 @@ function modeMetrics(m: ProxyMetrics, { mode, families }: MetricsContext): Metri
       ),
     ];
   }
-  const byTable = (values: PerFamily<Map<string, number>>): Sample[] =>
-    families.flatMap((family) => Array.from(values[family], ([table, count]): Sample => [{ ...labelOf(family), table }, count]));
-  return [
-    perFamily("sync_proxy_rules_iptables_restore_failures_total", failed, m.sync_failures_total),
-    metric("kubeproxy_sync_proxy_rules_iptables_total", "Rules in the kernel.", "gauge", byTable(m.sync_proxy_rules_iptables_total)),
-    metric(
-      "kubeproxy_sync_proxy_rules_iptables_last",
-      "Rules that the last step wrote.",
-      "gauge",
-      byTable(m.sync_proxy_rules_iptables_last),
-    ),
-  ];
+  return [perFamily("sync_proxy_rules_iptables_restore_failures_total", failed, m.sync_failures_total)];
 }
 
 function otherMetrics(m: ProxyMetrics, { families, mode }: MetricsContext): Metric[] {

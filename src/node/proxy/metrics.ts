@@ -35,10 +35,6 @@ export interface ProxyMetrics {
   /** kube-proxy's name depends on the mode: `sync_proxy_rules_nftables_sync_failures_total`, `…_iptables_restore_failures_total`. */
   sync_failures_total: number;
   sync_proxy_rules_nftables_cleanup_failures_total: number;
-  /** Rules that the iptables mode has in the kernel, by family and table. */
-  readonly sync_proxy_rules_iptables_total: PerFamily<Map<string, number>>;
-  /** How many of them its last step wrote. */
-  readonly sync_proxy_rules_iptables_last: PerFamily<Map<string, number>>;
   /** By HTTP status. */
   readonly proxy_healthz_total: Map<number, number>;
   readonly proxy_livez_total: Map<number, number>;
@@ -90,8 +86,6 @@ export function createMetrics(): ProxyMetrics {
     sync_proxy_rules_last_queued_timestamp_seconds: 0,
     sync_failures_total: 0,
     sync_proxy_rules_nftables_cleanup_failures_total: 0,
-    sync_proxy_rules_iptables_total: perFamily(() => new Map()),
-    sync_proxy_rules_iptables_last: perFamily(() => new Map()),
     proxy_healthz_total: new Map(),
     proxy_livez_total: new Map(),
     sync_proxy_rules_no_local_endpoints_total: perFamily(() => ({ internal: 0, external: 0 })),
