@@ -14,6 +14,7 @@ Runs the sig-network conformance tests of Kubernetes, written anew, against a cl
   --only TEXT      only the tests whose title contains TEXT
   --jobs N         how many run at the same time (4)
   --nodes N        nodes of the cluster, two at least (2)
+  --ip-family F    of pods and Services: ipv4, ipv6 or dual, as of ./fairlead up (dual, where IPv4 is the first)
   --proxy-mode M   how its nodes make Services, as of ./fairlead up (nftables)
   --overlay B      how pod traffic crosses between its nodes, as of ./fairlead up (vxlan)
   -o, --output F   text or json
@@ -27,6 +28,7 @@ const OPTIONS = {
   only: { type: "string", default: "" },
   jobs: { type: "string", default: "4" },
   nodes: { type: "string", default: "2" },
+  "ip-family": { type: "string", default: "dual" },
   "proxy-mode": { type: "string", default: "nftables" },
   overlay: { type: "string", default: "vxlan" },
   output: { type: "string", short: "o", default: "text" },
@@ -67,7 +69,7 @@ if (values.list) {
   process.exit(0);
 }
 const jobs = wholeNumber("jobs", values.jobs, 1);
-const nodes = String(wholeNumber("nodes", values.nodes, 2));
+wholeNumber("nodes", values.nodes, 2);
 const outcomes = await runTests();
 if (values.output === "json") console.log(JSON.stringify({ summary: formatTotals(outcomes), tests: outcomes }, null, 2));
 else console.log(`\n${formatReport(outcomes)}`);
@@ -77,7 +79,7 @@ async function runTests(): Promise<Outcome[]> {
   try {
     return await runAll(tests, {
       jobs,
-      flags: ["--nodes", nodes, "--proxy-mode", values["proxy-mode"], "--overlay", values.overlay],
+      flags: ["nodes", "ip-family", "proxy-mode", "overlay"].flatMap((name) => [`--${name}`, String(values[name as keyof typeof values])]),
       progress: (text) => process.stderr.write(`${text}\n`),
     });
   } catch (err) {

@@ -1,9 +1,9 @@
 // One cluster, a namespace for each test, several tests at a time.
 import { errorMessage } from "#base";
-import { NODES } from "#kube";
+import { NODES, SERVICES } from "#kube";
 import { startTestCluster, type TestCluster } from "../src/app/testing/cluster.ts";
 import { createFixtures, type Fixtures } from "./fixture/fixture.ts";
-import type { ConformanceTest, NodeAddress, Outcome } from "./types.ts";
+import type { ConformanceTest, Fixture, Outcome } from "./types.ts";
 
 export interface RunOptions {
   readonly jobs: number;
@@ -28,7 +28,7 @@ export async function runAll(tests: readonly ConformanceTest[], options: RunOpti
       void Promise.resolve(cluster[Symbol.asyncDispose]()).finally(() => process.exit(130));
     };
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, onSignal);
-    const fixtures = createFixtures(cluster, await nodeAddresses(cluster));
+    const fixtures = createFixtures(cluster, await describeNetwork(cluster));
     progress(`cluster (${options.flags.join(" ")}) ready after ${seconds(startedAt)} s; commands in pods through ${fixtures.execName}`);
     const run = async (test: ConformanceTest): Promise<void> => {
       const outcome = await runOne(test, fixtures);
@@ -73,10 +73,14 @@ async function runOne(test: ConformanceTest, fixtures: Fixtures): Promise<Outcom
   }
 }
 
-async function nodeAddresses(cluster: TestCluster): Promise<NodeAddress[]> {
-  const { items } = await cluster.client.list(NODES);
-  return items.map((node) => ({
-    name: node.metadata.name,
-    ip: node.status?.addresses?.find((address) => address.type === "InternalIP")?.address ?? "",
-  }));
+/** The first family is that of the Service `kubernetes`; the nodes' addresses are of it. */
+async function describeNetwork({ client }: TestCluster): Promise<Pick<Fixture, "family" | "nodes">> {
+  const { spec } = await client.get(SERVICES, { namespace: "default", name: "kubernetes" });
+  const family = spec?.ipFamilies?.[0] === "IPv6" ? 6 : 4;
+  const { items } = await client.list(NODES);
+  const nodes = items.map((node) => {
+    const own = node.status?.addresses?.filter(({ type }) => type === "InternalIP").map(({ address }) => address) ?? [];
+    return { name: node.metadata.name, ip: own.find((ip) => ip.includes(":") === (family === 6)) ?? "" };
+  });
+  return { family, nodes };
 }

@@ -1,5 +1,6 @@
 // What a conformance test is, and what it is given.
 import type { HttpClient } from "#client";
+import type { Family } from "#ip";
 import type { TestCluster } from "../src/app/testing/cluster.ts";
 
 export interface ConformanceTest {
@@ -19,6 +20,8 @@ export interface Fixture {
   readonly namespace: string;
   /** A name that nothing else has, for labels and objects without a namespace. */
   readonly uniqueName: string;
+  /** The cluster's first IP family, which is that of all addresses here. */
+  readonly family: Family;
   /** The cluster's nodes, in order. */
   readonly nodes: readonly NodeAddress[];
   /** Aborts when the test has taken too long. */

@@ -1,5 +1,6 @@
 // kubernetes/kubernetes test/e2e/network/dns.go.
 import assert from "node:assert/strict";
+import { parseAddr } from "#ip";
 import { type DnsQuestion, expectDns } from "../fixture/dns-prober.ts";
 import { runExecPod } from "../fixture/pods.ts";
 import { changeService, clusterIpOf, createService, without } from "../fixture/services.ts";
@@ -11,11 +12,22 @@ const SERVICE = "dns-test-service";
 const SELECTOR = { "dns-test": "true" };
 const PORTS = [{ name: "http", port: 80, targetPort: 80, protocol: "TCP" }];
 
-const record = (name: string): DnsQuestion => ({ name, type: name.startsWith("_") ? "SRV" : "A" });
-const pointer = (ip: string): DnsQuestion => ({ name: `${ip.split(".").reverse().join(".")}.in-addr.arpa.`, type: "PTR" });
+const addressType = ({ family }: Fixture): "A" | "AAAA" => (family === 6 ? "AAAA" : "A");
+
+function record(fixture: Fixture, name: string): DnsQuestion {
+  return { name, type: name.startsWith("_") ? "SRV" : addressType(fixture) };
+}
+
+/** RFC 1035 §3.5, RFC 3596 §2.5. */
+function pointer(ip: string): DnsQuestion {
+  const { bytes, family } = parseAddr(ip);
+  const parts =
+    family === 4 ? Array.from(bytes, String) : Array.from(bytes).flatMap((byte) => [(byte >> 4).toString(16), (byte & 15).toString(16)]);
+  return { name: `${parts.reverse().join(".")}.${family === 4 ? "in-addr" : "ip6"}.arpa.`, type: "PTR" };
+}
 
 async function forCluster(fixture: Fixture): Promise<void> {
-  await expectDns(fixture, [record(`kubernetes.default.svc.${ZONE}`)], { hostname: QUERIER, subdomain: SERVICE });
+  await expectDns(fixture, [record(fixture, `kubernetes.default.svc.${ZONE}`)], { hostname: QUERIER, subdomain: SERVICE });
 }
 
 async function hostsEntries(fixture: Fixture): Promise<void> {
@@ -31,7 +43,7 @@ async function hostsEntries(fixture: Fixture): Promise<void> {
 async function forServices(fixture: Fixture, namesOf: (headless: string, regular: string) => readonly string[]): Promise<void> {
   await createService(fixture, SERVICE, { clusterIP: "None", selector: SELECTOR, ports: PORTS });
   const regular = await createService(fixture, "test-service-2", { selector: SELECTOR, ports: PORTS });
-  const questions = [...namesOf(SERVICE, "test-service-2").map(record), pointer(clusterIpOf(regular))];
+  const questions = [...namesOf(SERVICE, "test-service-2").map((name) => record(fixture, name)), pointer(clusterIpOf(regular))];
   await expectDns(fixture, questions, { hostname: QUERIER, subdomain: SERVICE, labels: SELECTOR });
 }
 
@@ -44,7 +56,7 @@ async function forPods(fixture: Fixture, kind: "hostname" | "subdomain"): Promis
   const questions: DnsQuestion[] =
     kind === "hostname"
       ? [`${hostname}.${domain}`, hostname].map((name) => ({ name, type: "hosts" as const }))
-      : [record(`${hostname}.${domain}`), record(domain)];
+      : [record(fixture, `${hostname}.${domain}`), record(fixture, domain)];
   await expectDns(fixture, questions, { hostname, subdomain: service, labels });
 }
 
@@ -60,7 +72,7 @@ async function externalName(fixture: Fixture): Promise<void> {
     type: "ClusterIP",
     ports: [{ port: 80, name: "http", protocol: "TCP" }],
   }));
-  await expectDns(fixture, [{ name, type: "A", data: clusterIpOf(changed) }]);
+  await expectDns(fixture, [{ name, type: addressType(fixture), data: clusterIpOf(changed) }]);
 }
 
 async function nameservers(fixture: Fixture): Promise<void> {

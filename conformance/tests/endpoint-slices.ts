@@ -7,7 +7,7 @@ import { isNotFound } from "#client";
 import { ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, type Stored } from "#kube";
 import { expectOperations, removeCollection } from "../fixture/api-operations.ts";
 import { AGNHOST, agnhost, createPod, runExecPod, runPods } from "../fixture/pods.ts";
-import { expectAnswersOf, httpFrom, type Reply } from "../fixture/probes.ts";
+import { expectAnswersOf, hostPort, httpFrom, type Reply } from "../fixture/probes.ts";
 import { clusterIpOf, createService } from "../fixture/services.ts";
 import { eventually, untilObjects } from "../fixture/wait.ts";
 import type { ConformanceTest, Fixture } from "../types.ts";
@@ -97,10 +97,9 @@ async function withAddresses(fixture: Fixture, ...names: readonly [string, strin
 
 const ipOf = (pod: Stored<Pod>): string => pod.status?.podIP ?? assert.fail(`pod ${pod.metadata.name} has no address`);
 
-/** The pods and ports that IPv4 slices name, as `name:port`. */
+/** The pods and ports that slices name, as `name:port`. */
 function backendsOf(slices: readonly Stored<EndpointSlice>[]): string {
   return slices
-    .filter((slice) => slice.addressType === "IPv4")
     .flatMap(({ endpoints, ports = [] }) => endpoints.flatMap(({ targetRef }) => ports.map(({ port }) => `${targetRef?.name}:${port}`)))
     .sort()
     .join(" ");
@@ -108,8 +107,9 @@ function backendsOf(slices: readonly Stored<EndpointSlice>[]): string {
 
 function expectMatchingSlices(fixture: Fixture, service: string, wanted: string, slices: number): Promise<unknown> {
   return untilSlices(fixture, service, (found) => {
-    const text = backendsOf(found);
-    const count = found.filter((slice) => slice.addressType === "IPv4").length;
+    const own = found.filter((slice) => slice.addressType === `IPv${fixture.family}`);
+    const text = backendsOf(own);
+    const count = own.length;
     return (
       (text === wanted && count === slices) || `${count} slices name ${text || "nothing"}, wanted ${slices} with ${wanted || "nothing"}`
     );
@@ -161,7 +161,7 @@ async function endpointsForPods(fixture: Fixture): Promise<void> {
 function ownSlice(fixture: Fixture, name: string, service: string, rest: Partial<EndpointSlice>): EndpointSlice {
   const { namespace } = fixture;
   const labels = { "kubernetes.io/service-name": service, "endpointslice.kubernetes.io/managed-by": "e2e-test.k8s.io" };
-  return { metadata: { name, namespace, labels }, addressType: "IPv4", endpoints: [], ...rest };
+  return { metadata: { name, namespace, labels }, addressType: `IPv${fixture.family}`, endpoints: [], ...rest };
 }
 
 const netexec = (port: number): Container => ({
@@ -188,7 +188,7 @@ async function multipleAddresses(fixture: Fixture): Promise<void> {
     const ports = [{ name: "port80", port: 8090, protocol: "TCP" }];
     await fixture.client.create(ENDPOINT_SLICES, ownSlice(fixture, `custom-slice-${i}`, service.metadata.name, { endpoints, ports }));
   }
-  await expectFrom(fixture, `${clusterIpOf(service)}:80`, ["pod1", "pod2"]);
+  await expectFrom(fixture, hostPort(clusterIpOf(service), 80), ["pod1", "pod2"]);
 }
 
 async function multiplePorts(fixture: Fixture): Promise<void> {
@@ -209,7 +209,7 @@ async function multiplePorts(fixture: Fixture): Promise<void> {
     const rest = { endpoints, ports: [{ name, port, protocol: "TCP" }] };
     await fixture.client.create(ENDPOINT_SLICES, ownSlice(fixture, `custom-slice-${port}`, service.metadata.name, rest));
   }
-  for (const port of [80, 81]) await expectFrom(fixture, `${clusterIpOf(service)}:${port}`, ["pod1"]);
+  for (const port of [80, 81]) await expectFrom(fixture, hostPort(clusterIpOf(service), port), ["pod1"]);
 }
 
 async function mirroring(fixture: Fixture): Promise<void> {

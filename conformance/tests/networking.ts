@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Pod } from "kubernetes-types/core/v1";
 import type { Stored } from "#kube";
 import { agnhost, runPods } from "../fixture/pods.ts";
-import { bodies, expectAnswersOf, httpFrom, type Reply, udpFrom } from "../fixture/probes.ts";
+import { bodies, expectAnswersOf, hostPort, httpFrom, type Reply, udpFrom } from "../fixture/probes.ts";
 import type { ConformanceTest, Fixture } from "../types.ts";
 
 type Protocol = "http" | "udp";
@@ -41,9 +41,9 @@ async function intraPod(fixture: Fixture, protocol: Protocol): Promise<void> {
   const { servers, dialer } = await start(fixture);
   const port = protocol === "http" ? HTTP_PORT : UDP_PORT;
   for (const server of servers) {
-    const query = `request=hostname&protocol=${protocol}&host=${ipOf(server)}&port=${port}&tries=1`;
+    const query = `request=hostname&protocol=${protocol}&host=${encodeURIComponent(ipOf(server))}&port=${port}&tries=1`;
     const ask = async (): Promise<Reply[]> => {
-      const url = `http://${ipOf(dialer)}:${DIALER_PORT}/dial?${query}`;
+      const url = `http://${hostPort(ipOf(dialer), DIALER_PORT)}/dial?${query}`;
       const [answer = "{}"] = bodies(await httpFrom(fixture, "host-test-container-pod", url));
       const { responses = [], errors = [] } = JSON.parse(answer) as { responses?: string[]; errors?: string[] };
       return [...responses.map((body) => ({ body })), ...errors.map((error) => ({ error }))];
@@ -57,7 +57,7 @@ async function nodePod(fixture: Fixture, protocol: Protocol): Promise<void> {
   for (const server of servers) {
     const ask = (): Promise<Reply[]> =>
       protocol === "http"
-        ? httpFrom(fixture, "host-test-container-pod", `http://${ipOf(server)}:${HTTP_PORT}/hostName`)
+        ? httpFrom(fixture, "host-test-container-pod", `http://${hostPort(ipOf(server), HTTP_PORT)}/hostName`)
         : udpFrom(fixture, "host-test-container-pod", { host: ipOf(server), port: UDP_PORT, message: "hostName" });
     await expectAnswersOf(fixture, `${protocol} from the node to ${server.metadata.name}`, ask, [server.metadata.name]);
   }

@@ -1,5 +1,6 @@
 // Session affinity: kubernetes/kubernetes test/e2e/network/service.go (execAffinityTestForNonLBService…).
 import { runExecPod, serveHostnames } from "../fixture/pods.ts";
+import { hostPort } from "../fixture/probes.ts";
 import { changeService, clusterIpOf, createService, expectAffinity, nodePortOf, without } from "../fixture/services.ts";
 import type { ConformanceTest, Fixture } from "../types.ts";
 
@@ -15,7 +16,8 @@ async function affinity(fixture: Fixture, type: "ClusterIP" | "NodePort", switch
     ports: [{ port: 80, targetPort: 9376 }],
   });
   await Promise.all([serveHostnames(fixture, labels, REPLICAS), runExecPod(fixture, "execpod")]);
-  const targets = type === "ClusterIP" ? [`${clusterIpOf(service)}:80`] : fixture.nodes.map(({ ip }) => `${ip}:${nodePortOf(service)}`);
+  const targets =
+    type === "ClusterIP" ? [hostPort(clusterIpOf(service), 80)] : fixture.nodes.map(({ ip }) => hostPort(ip, nodePortOf(service)));
   for (const target of targets) await expectAffinity(fixture, "execpod", target, true);
   if (!switches) return;
   for (const sticks of [false, true]) {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Pod } from "kubernetes-types/core/v1";
 import { PODS, type Stored } from "#kube";
 import { agnhost, runExecPod, runPods, serveHostnames } from "../fixture/pods.ts";
-import { expectAnswersOf, httpFrom, type Reply } from "../fixture/probes.ts";
+import { expectAnswersOf, hostPort, httpFrom, type Reply } from "../fixture/probes.ts";
 import { changeService, clusterIpOf, createService, expectBackends, expectServes, expectServiceReachable } from "../fixture/services.ts";
 import type { ConformanceTest, Fixture } from "../types.ts";
 
@@ -66,7 +66,7 @@ async function multiport(fixture: Fixture): Promise<void> {
   await expectBackends(fixture, name, {});
   await runExecPod(fixture, "execpod");
   const answers = (port: number, pod: string): Promise<void> => {
-    const ask = (): Promise<Reply[]> => httpFrom(fixture, "execpod", `http://${clusterIpOf(service)}:${port}/hostname`, 4);
+    const ask = (): Promise<Reply[]> => httpFrom(fixture, "execpod", `http://${hostPort(clusterIpOf(service), port)}/hostname`, 4);
     return expectAnswersOf(fixture, `${name}:${port}`, ask, [pod]);
   };
 

@@ -28,7 +28,7 @@ async function toExternalName(fixture: Fixture, type: "ClusterIP" | "NodePort"):
   assert.equal(after.spec?.clusterIP ?? "", "", "an ExternalName Service has kept its cluster IP");
   assert.deepEqual(after.spec?.ports?.flatMap((port) => port.nodePort ?? []) ?? [], [], "it has kept its node port");
   await eventually(fixture, `${name}.${domain} is the address of externalsvc`, async () => {
-    const found = await fixture.exec("execpod", ["getent", "ahostsv4", `${name}.${domain}`]);
+    const found = await fixture.exec("execpod", ["getent", `ahostsv${fixture.family}`, `${name}.${domain}`]);
     assert.match(found, new RegExp(`^${clusterIpOf(target).replaceAll(".", "\\.")}\\s`));
   });
 }
