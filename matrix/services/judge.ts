@@ -32,19 +32,35 @@ const QUESTIONS = 30;
 /** A client that should stay where it is and is not kept there goes elsewhere in so many. */
 const STICKY_QUESTIONS = 12;
 
-export function judge({ topology, mode, row, ask, place, protocols }: JudgeInput): Promise<Cell[]> {
+/**
+ * Sources ask one after the other, so that taking turns, as IPVS does, does not look like always the same; those that expect no answer
+ * wait together.
+ */
+export async function judge(input: JudgeInput): Promise<Cell[]> {
+  const cells: Cell[] = [];
+  const waiting: Promise<Cell>[] = [];
+  for (const protocol of input.protocols) {
+    for (const [source, expected] of Object.entries(input.ask.expect)) {
+      const cell = judgeOne(input, { protocol, source: source as Source, expected });
+      if (typeof expected.answers === "string") waiting.push(cell);
+      else cells.push(await cell);
+    }
+  }
+  return [...cells, ...(await Promise.all(waiting))];
+}
+
+interface Question {
+  readonly protocol: Protocol;
+  readonly source: Source;
+  readonly expected: Expected;
+}
+
+async function judgeOne({ topology, mode, row, ask, place }: JudgeInput, { protocol, source, expected }: Question): Promise<Cell> {
   const [to, port] = ask.to(place);
-  const asked = protocols.flatMap((protocol) =>
-    Object.entries(ask.expect).map(async ([name, expected]): Promise<Cell> => {
-      const source = name as Source;
-      const from = topology.hosts[SOURCES[source]];
-      const heard = await hear(() => askOnce(from, protocol, to, port), expected);
-      const { ok, observed } = compare(heard, expected, from.addrs[place.family]);
-      const cell = { mode, row, what: ask.what, family: place.family, protocol, source };
-      return { ...cell, ok, expected: describe(expected), observed };
-    }),
-  );
-  return Promise.all(asked);
+  const from = topology.hosts[SOURCES[source]];
+  const heard = await hear(() => askOnce(from, protocol, to, port), expected);
+  const { ok, observed } = compare(heard, expected, from.addrs[place.family]);
+  return { mode, row, what: ask.what, family: place.family, protocol, source, ok, expected: describe(expected), observed };
 }
 
 /** Different answers, in the order they came; asks until all that are expected have come, or something else has. */

@@ -22,7 +22,7 @@ const USAGE = `usage: npm run matrix:services -- [options]
   --help
 
 In another kernel, where this one lacks IPVS or SCTP:
-  node scripts/kernel/run.ts -- node_modules/.bin/node matrix/services/main.ts --modes ipvs`;
+  node_modules/.bin/node scripts/kernel/run.ts -- node_modules/.bin/node matrix/services/main.ts --modes ipvs`;
 
 const { values } = parseArgs({
   options: {
@@ -74,7 +74,7 @@ function possibleProtocols(asked: readonly Protocol[] | undefined): Protocol[] {
   return (asked ?? (["TCP", "UDP", "SCTP"] as const)).filter((protocol) => {
     if (protocol !== "SCTP") return true;
     try {
-      closeSync(listenFd(netns.current(), parseAddr("127.0.0.1"), 0, { protocol: "sctp" }));
+      closeSync(listenFd(netns.current(), parseAddr("0.0.0.0"), 0, { protocol: "sctp" }));
       return true;
     } catch (err) {
       console.log(`# SCTP: skipped: ${errorMessage(err)}`);
@@ -126,6 +126,10 @@ if (features.length === 0) {
   console.error(`matrix: --only: no feature's name contains "${values.only}"`);
   process.exit(2);
 }
+if (protocols.length === 0 || modes.length === 0) {
+  console.error("matrix: this kernel can do nothing of what was asked for");
+  process.exit(1);
+}
 const cells: Cell[] = [];
 for (const mode of modes) {
   process.stderr.write(`# ${mode}: ${features.length} features …\n`);
@@ -136,4 +140,4 @@ for (const mode of modes) {
 if (values.output === "json") console.log(JSON.stringify(cells, null, 2));
 else printSummary(cells);
 const wrong = cells.some(({ ok }) => !ok);
-process.exit(wrong || cells.length === 0 ? 1 : process.exitCode);
+process.exit(wrong ? 1 : process.exitCode);
