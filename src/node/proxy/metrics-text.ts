@@ -108,7 +108,24 @@ function modeMetrics(m: ProxyMetrics, { mode, families }: MetricsContext): Metri
       ),
     ];
   }
-  return [perFamily("sync_proxy_rules_iptables_restore_failures_total", failed, m.sync_failures_total)];
+  const failures = perFamily("sync_proxy_rules_iptables_restore_failures_total", failed, m.sync_failures_total);
+  return mode === "iptables" ? [failures, ...ruleCounts(m, families)] : [failures];
+}
+
+function ruleCounts(m: ProxyMetrics, families: readonly Family[]): Metric[] {
+  const perTable = (name: string, help: string, which: "total" | "last"): Metric =>
+    metric(
+      `kubeproxy_${name}`,
+      help,
+      "gauge",
+      families.flatMap((family) =>
+        Object.entries(m.sync_proxy_rules_iptables[family]).map(([table, count]): Sample => [{ ...labelOf(family), table }, count[which]]),
+      ),
+    );
+  return [
+    perTable("sync_proxy_rules_iptables_total", "Rules of Services in each table.", "total"),
+    perTable("sync_proxy_rules_iptables_last", "Rules that the last synchronisation wrote.", "last"),
+  ];
 }
 
 function otherMetrics(m: ProxyMetrics, { families, mode }: MetricsContext): Metric[] {

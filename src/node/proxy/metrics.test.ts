@@ -51,6 +51,10 @@ test("names, types and labels are kube-proxy's", () => {
   assert.deepEqual(samples(iptables, "kubeproxy_sync_proxy_rules_iptables_restore_failures_total"), [
     'kubeproxy_sync_proxy_rules_iptables_restore_failures_total{ip_family="IPv4"} 0',
   ]);
+  assert.deepEqual(samples(iptables, "kubeproxy_sync_proxy_rules_iptables_total"), [
+    'kubeproxy_sync_proxy_rules_iptables_total{ip_family="IPv4",table="filter"} 0',
+    'kubeproxy_sync_proxy_rules_iptables_total{ip_family="IPv4",table="nat"} 0',
+  ]);
   assert.doesNotMatch(iptables, /nftables|IPv6/);
   const pending = samples(text, "kubeproxy_sync_proxy_rules_endpoint_changes_pending");
   assert.deepEqual(pending, ["kubeproxy_sync_proxy_rules_endpoint_changes_pending 0"], "these have no family");

@@ -35,6 +35,8 @@ export interface ProxyMetrics {
   /** kube-proxy's name depends on the mode: `sync_proxy_rules_nftables_sync_failures_total`, `…_iptables_restore_failures_total`. */
   sync_failures_total: number;
   sync_proxy_rules_nftables_cleanup_failures_total: number;
+  /** Mode iptables: rules of ours in each table, and those that the last step wrote. */
+  readonly sync_proxy_rules_iptables: PerFamily<Readonly<Record<"filter" | "nat", { total: number; last: number }>>>;
   /** By HTTP status. */
   readonly proxy_healthz_total: Map<number, number>;
   readonly proxy_livez_total: Map<number, number>;
@@ -86,6 +88,7 @@ export function createMetrics(): ProxyMetrics {
     sync_proxy_rules_last_queued_timestamp_seconds: 0,
     sync_failures_total: 0,
     sync_proxy_rules_nftables_cleanup_failures_total: 0,
+    sync_proxy_rules_iptables: perFamily(() => ({ filter: { total: 0, last: 0 }, nat: { total: 0, last: 0 } })),
     proxy_healthz_total: new Map(),
     proxy_livez_total: new Map(),
     sync_proxy_rules_no_local_endpoints_total: perFamily(() => ({ internal: 0, external: 0 })),

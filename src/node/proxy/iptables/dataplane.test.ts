@@ -6,6 +6,7 @@ import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { silentLogger } from "#base";
 import { compileService } from "../compile.ts";
 import type { FrontendUpdate } from "../dataplane.ts";
+import { createMetrics } from "../metrics.ts";
 import { CIDRS, NODE, type PortSpec, service, slice } from "../testing.ts";
 import type { Frontend } from "../types.ts";
 import { IptablesDataplane } from "./dataplane.ts";
@@ -20,7 +21,7 @@ const BOTH: readonly PortSpec[] = [
 const KEPT: readonly PortSpec[] = [{ name: "http", port: 80, targetPort: 8080, nodePort: 30_081 }];
 
 function open(iptables: FakeIptables): IptablesDataplane {
-  return new IptablesDataplane({ iptables, netns: undefined, cidrs: CIDRS, logger: silentLogger });
+  return new IptablesDataplane({ iptables, netns: undefined, cidrs: CIDRS, metrics: createMetrics(), logger: silentLogger });
 }
 
 function frontendsOf(...objects: readonly (Service | EndpointSlice)[]): Frontend[] {
@@ -193,6 +194,20 @@ test("what is too long for the kernel goes in steps, of which each leaves a tabl
   assert.equal(await saved(steps), await saved(new FakeIptables()));
 });
 
+test("rules are counted, all of them and those of the last step", async () => {
+  const iptables = new FakeIptables();
+  const metrics = createMetrics();
+  const dataplane = new IptablesDataplane({ iptables, netns: undefined, cidrs: CIDRS, metrics, logger: silentLogger });
+  const rules = async (): Promise<number> => (await iptables.save(4, "nat")).split("\n").filter((line) => line.startsWith("-A FL-")).length;
+  await dataplane.replace(web("10.244.2.2@b"));
+  const { nat } = metrics.sync_proxy_rules_iptables[4];
+  assert.deepEqual(nat, { total: await rules(), last: await rules() });
+  await dataplane.update(updates(web("10.244.2.2@b"), web("10.244.2.2@b", "10.244.2.3@b")));
+  assert.deepEqual(nat, { total: await rules(), last: 3 });
+  await dataplane.update(updates(web("10.244.2.2@b", "10.244.2.3@b"), []));
+  assert.deepEqual(nat, { total: await rules(), last: 0 });
+});
+
 test("a machine without IPv6 needs no ip6tables as long as the cluster has none", async () => {
   class OnlyV4 extends FakeIptables {
     override save(...args: Parameters<FakeIptables["save"]>): Promise<string> {
@@ -202,10 +217,13 @@ test("a machine without IPv6 needs no ip6tables as long as the cluster has none"
   const iptables = new OnlyV4();
   const [podCidr, podCidr6] = CIDRS.podCidrs;
   assert.ok(podCidr && podCidr6);
-  const options = { iptables, netns: undefined, logger: silentLogger };
+  const options = { iptables, netns: undefined, metrics: createMetrics(), logger: silentLogger };
   const dataplane = new IptablesDataplane({ ...options, cidrs: { podCidrs: [podCidr], serviceCidrs: [] } });
   await dataplane.replace(web("10.244.1.2@node-1"));
   await dataplane.remove();
   const dual = new IptablesDataplane({ ...options, cidrs: { podCidrs: [podCidr, podCidr6], serviceCidrs: [] } });
   await assert.rejects(dual.replace([]), /no such table/);
+  const late = frontendsOf(service("late", ["fd00:10:96::1"], HTTP));
+  await assert.rejects(dataplane.update(updates([], late)), /IPv6 are not known/);
+  await assert.rejects(dataplane.replace(late), /no such table/);
 });

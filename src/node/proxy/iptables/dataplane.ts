@@ -1,13 +1,14 @@
 // Services through iptables-restore. The only file of this mode that acts.
-import { errorCode, errorMessage, type Logger } from "#base";
+import { errorCode, errorMessage, FairleadError, type Logger } from "#base";
 import type { Family } from "#ip";
 import type { NetNs } from "#linux";
 import type { Affinity, Dataplane, FrontendUpdate, Replaced } from "../dataplane.ts";
+import type { ProxyMetrics } from "../metrics.ts";
 import type { ClusterCidrs, Frontend } from "../types.ts";
 import { readLists } from "./affinity.ts";
 import { formatRestore } from "./restore.ts";
 import { TABLES, type TableName } from "./rules.ts";
-import { Ruleset } from "./ruleset.ts";
+import { countRules, Ruleset } from "./ruleset.ts";
 import { diffTable, parseSaved, removal, type SavedTable, sizeOf, type TableChange } from "./saved.ts";
 import { type Iptables, TOO_LONG } from "./tool.ts";
 
@@ -16,6 +17,7 @@ export interface IptablesOptions {
   readonly netns: NetNs | undefined;
   /** Read at each `replace`. */
   readonly cidrs: ClusterCidrs;
+  readonly metrics: ProxyMetrics;
   readonly logger: Logger;
 }
 
@@ -46,12 +48,17 @@ export class IptablesDataplane implements Dataplane {
   async update(updates: readonly FrontendUpdate[]): Promise<void> {
     await eachFamily(async (family) => {
       const own = updates.filter(({ old, next }) => (next ?? old)?.family === family);
-      const texts = own.length > 0 ? this.#rulesets.get(family)?.update(own) : undefined;
-      if (texts === undefined) return;
+      if (own.length === 0) return;
+      const ruleset = this.#rulesets.get(family);
+      // It had none so far, and its tables could not be read: what is wrong with them is for `replace` to say.
+      if (ruleset === undefined)
+        throw new FairleadError(`the tables of IPv${family} are not known`, { code: "NotSynced", facts: { family } });
+      const texts = ruleset.update(own);
       await this.#write(
         family,
         perTable((table) => ({ chains: texts[table], addLeads: [], removeLeads: [] })),
       );
+      this.#count(family, ruleset);
     });
   }
 
@@ -100,10 +107,16 @@ export class IptablesDataplane implements Dataplane {
     const changes = perTable((table) => diffTable(table, saved[table], all[table]));
     await this.#write(family, changes);
     this.#rulesets.set(family, ruleset);
+    this.#count(family, ruleset);
     return {
       changes: TABLES.reduce((sum, table) => sum + sizeOf(changes[table]), 0),
       adopted: TABLES.some((table) => saved[table].chains.size > 0),
     };
+  }
+
+  #count(family: Family, { counts }: Ruleset): void {
+    const { metrics } = this.#o;
+    for (const table of TABLES) metrics.sync_proxy_rules_iptables[family][table].total = counts[table];
   }
 
   /** A machine without IPv6 has no ip6tables, and no cluster that would need it. */
@@ -123,9 +136,10 @@ export class IptablesDataplane implements Dataplane {
   }
 
   async #write(family: Family, changes: Changes): Promise<void> {
-    const { iptables } = this.#o;
+    const { iptables, metrics } = this.#o;
     for (const table of TABLES) {
       const text = formatRestore(table, changes[table]);
+      metrics.sync_proxy_rules_iptables[family][table].last = countRules(changes[table].chains);
       if (text === "") continue;
       try {
         await iptables.restore(family, text);

@@ -6,6 +6,7 @@ import { formatAddr, formatAddrPort, parseAddr, parsePrefix } from "#ip";
 import { SCTP, TCP, UDP } from "#nft";
 import { frontendKey } from "../compile.ts";
 import { Fixture, tcp } from "../fixture.ts";
+import { createMetrics } from "../metrics.ts";
 import { CIDRS } from "../testing.ts";
 import type { Backend, Frontend } from "../types.ts";
 import { IptablesDataplane } from "./dataplane.ts";
@@ -101,7 +102,13 @@ export function kernelCases(): void {
     });
 
     const open = (): IptablesDataplane => {
-      const dataplane = new IptablesDataplane({ iptables, netns: fixture.node.ns, cidrs: CIDRS, logger: silentLogger });
+      const dataplane = new IptablesDataplane({
+        iptables,
+        netns: fixture.node.ns,
+        cidrs: CIDRS,
+        metrics: createMetrics(),
+        logger: silentLogger,
+      });
       opened.push(dataplane);
       return dataplane;
     };

@@ -6,6 +6,7 @@ import { silentLogger } from "#base";
 import { formatAddrPort, parseAddr, parsePrefix } from "#ip";
 import { TCP, UDP } from "#nft";
 import { frontendKey } from "../compile.ts";
+import { createMetrics } from "../metrics.ts";
 import { CIDRS } from "../testing.ts";
 import type { Backend, Frontend } from "../types.ts";
 import { IptablesDataplane } from "./dataplane.ts";
@@ -52,7 +53,7 @@ async function saved(iptables: FakeIptables): Promise<string> {
 test("step by step comes out as a fresh start does", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 6 }), async (steps) => {
-      const options = { netns: undefined, cidrs: CIDRS, logger: silentLogger };
+      const options = { netns: undefined, cidrs: CIDRS, metrics: createMetrics(), logger: silentLogger };
       const iptables = new FakeIptables();
       const dataplane = new IptablesDataplane({ ...options, iptables });
       await dataplane.replace([]);

@@ -29,6 +29,7 @@ export class Ruleset {
   readonly #ports = new Map<string, Map<string, Frontend>>();
   readonly #frontends = new Map<string, Frontend>();
   readonly #dispatch: Readonly<Record<TableName, Dispatch>>;
+  #counts: Record<TableName, number> = { filter: 0, nat: 0 };
 
   constructor(family: Family, cidrs: ClusterCidrs, frontends: Iterable<Frontend> = []) {
     this.#family = family;
@@ -41,6 +42,11 @@ export class Ruleset {
     for (const id of this.#ports.keys()) this.#connect(id);
   }
 
+  /** How many rules each table has of ours, since `all` was last asked for them. */
+  get counts(): Readonly<Record<TableName, number>> {
+    return this.#counts;
+  }
+
   /** Every chain that should be there. */
   all(): TableTexts {
     const out: TableTexts = { filter: new Map(), nat: new Map() };
@@ -48,6 +54,7 @@ export class Ruleset {
     for (const table of TABLES) for (const [name, rules] of frame[table]) out[table].set(name, formatChain(name, rules.map(formatRule)));
     for (const id of this.#ports.keys()) this.#textsOf(id, out.nat);
     for (const table of TABLES) this.#dispatchTexts(table, this.#dispatch[table].names(), out);
+    this.#counts = { filter: countRules(out.filter), nat: countRules(out.nat) };
     return out;
   }
 
@@ -67,7 +74,9 @@ export class Ruleset {
     for (const frontend of gone) for (const table of TABLES) this.#dispatch[table].delete(frontend);
     for (const { key, next } of updates) this.#put(key, next);
     for (const id of ports) this.#connect(id);
-    return difference(before, this.#texts(ports, paths));
+    const after = this.#texts(ports, paths);
+    for (const table of TABLES) this.#counts[table] += countRules(after[table]) - countRules(before[table]);
+    return difference(before, after);
   }
 
   /** By name of the list. */
@@ -164,6 +173,12 @@ function refusal(frontend: Frontend): Leaf | undefined {
   if (backends.length === 0) return { ...address, exact: exactRule(frontend, whenEmpty === "drop" ? drop : refuse) };
   if (sources !== undefined) return { ...address, exact: exactRule(frontend, drop) };
   return address;
+}
+
+export function countRules(chains: ChainTexts): number {
+  let count = 0;
+  for (const text of chains.values()) if (text !== undefined && text !== "") count += text.split("\n").length;
+  return count;
 }
 
 function difference(before: TableTexts, after: TableTexts): TableTexts {
