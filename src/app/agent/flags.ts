@@ -102,7 +102,7 @@ export function parseFlags(args: readonly string[], defaultImageDir: string): Ag
 }
 
 /** Throws InputError. */
-export function parseProxyMode(text: string): ProxyMode {
+function parseProxyMode(text: string): ProxyMode {
   const mode = PROXY_MODES.find((name) => name === text);
   if (mode === undefined) throw new InputError("--proxy-mode", `"${text}" is not one of ${PROXY_MODES.join(", ")}`);
   return mode;
@@ -117,12 +117,12 @@ function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: 
 }
 
 /** `a,b` as a list. */
-export function list(text: string): string[] {
+function list(text: string): string[] {
   return text.split(",").filter((part) => part !== "");
 }
 
 /** At most one block per family. Throws InputError. */
-export function cidrs(flag: string, text: string): Prefix[] {
+function cidrs(flag: string, text: string): Prefix[] {
   const prefixes = list(text).map((part) => parsePrefix(part, flag));
   return onePerFamily(flag, prefixes, (prefix) => prefix.addr.family);
 }

@@ -3,7 +3,7 @@ import { type Family, formatAddr, formatPrefix, nthAddr, parsePrefix } from "#ip
 
 export type IpFamily = "ipv4" | "ipv6" | "dual";
 export type Overlay = "vxlan" | "host-gw";
-export type ProxyMode = "nftables" | "iptables" | "ipvs";
+type ProxyMode = "nftables" | "iptables" | "ipvs";
 
 export interface ClusterOptions {
   readonly name: string;

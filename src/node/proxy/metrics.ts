@@ -9,7 +9,7 @@ export interface Histogram {
   count: number;
 }
 
-export type PerFamily<T> = Readonly<Record<Family, T>>;
+type PerFamily<T> = Readonly<Record<Family, T>>;
 
 /** What connections that outlive their backend are worth a look at. */
 interface ConntrackReconciler {
