@@ -46,6 +46,8 @@ describe("which endpoints get connections", () => {
     ["terminating ones, when there are no others", ["10.244.1.2@a!terminating", "10.244.1.3@a!dead"], "10.244.1.2:8080"],
     ["dead ones never", ["10.244.1.3@a!dead"], "reject"],
     ["each once", ["10.244.1.2@a!notready", "10.244.1.2@a"], "10.244.1.2:8080"],
+    ["each once, the other way round", ["10.244.1.2@a", "10.244.1.2@a!notready"], "10.244.1.2:8080"],
+    ["of two with one address the one here", ["10.244.1.2@node-1", "10.244.1.2@a"], "10.244.1.2:8080*"],
   ];
   for (const [name, endpoints, expected] of cases) {
     test(name, () => {

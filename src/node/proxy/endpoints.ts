@@ -45,11 +45,16 @@ export function endpointsOf(
         continue;
       }
       const resolved = resolve(endpoint, { addr, port: number, node });
-      // While an endpoint moves between slices both have it; the better news is the newer.
-      if (found.get(resolved.id)?.ready !== true) found.set(resolved.id, resolved);
+      // While an endpoint moves between slices both have it; the better news is the newer, whichever slice comes first.
+      const other = found.get(resolved.id);
+      if (other === undefined || rank(resolved) > rank(other)) found.set(resolved.id, resolved);
     }
   }
   return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, endpoint]) => endpoint);
+}
+
+function rank({ ready, serving, terminating, local, nodeName, zones, nodes }: ResolvedEndpoint): string {
+  return [...[ready, serving, !terminating, local].map(Number), nodeName, ...zones, ...nodes].join(" ");
 }
 
 /** `hints.forNodes` came with Kubernetes 1.33. */

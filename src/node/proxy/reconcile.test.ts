@@ -3,63 +3,16 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Service } from "kubernetes-types/core/v1";
-import { type LogFields, silentLogger } from "#base";
-import { createFakeClient, type FakeClient } from "#client/fake";
 import { parseAddr } from "#ip";
 import { ENDPOINT_SLICES, type KubeObject, SERVICES } from "#kube";
 import type { ConntrackEntry, ConntrackSocket } from "#linux";
-import { FakeKernel, FakeNft } from "#linux/fake";
+import { FakeNft } from "#linux/fake";
 import { type Change, diffTable, formatElement, formatTable, type Table } from "#nft";
-import { NftablesDataplane } from "./nftables/dataplane.ts";
+import { canonical, elements, settle, start } from "./fixture-fake.ts";
 import { affinityMap, SETS, TABLE } from "./nftables/layout.ts";
-import { startProxy } from "./start.ts";
-import { CIDRS, NODE, type PortSpec, service, slice } from "./testing.ts";
+import { type PortSpec, service, slice } from "./testing.ts";
 
 const HTTP: readonly PortSpec[] = [{ name: "http", port: 80, targetPort: 8080 }];
-
-interface Setup {
-  readonly client: FakeClient;
-  readonly nft: FakeNft;
-  readonly proxy: ReturnType<typeof startProxy>;
-  readonly warnings: { message: string; fields: LogFields }[];
-}
-
-async function start(objects: readonly KubeObject[], options: { nft?: FakeNft; conntrack?: ConntrackSocket } = {}): Promise<Setup> {
-  const client = createFakeClient(objects);
-  const nft = options.nft ?? new FakeNft();
-  const warnings: Setup["warnings"] = [];
-  const warn = (message: string, fields: LogFields = {}): void => void warnings.push({ message, fields });
-  const logger = { ...silentLogger, warn, error: warn, child: () => logger };
-  const { conntrack } = options;
-  const proxy = startProxy({
-    client,
-    node: NODE,
-    ...CIDRS,
-    logger,
-    openDataplane: ({ cidrs, metrics }) => new NftablesDataplane({ nft, cidrs, metrics, logger }),
-    ...(conntrack && { netns: new FakeKernel().netns.createAnonymous(), openConntrack: () => conntrack }),
-  });
-  await proxy.synced;
-  return { client, nft, proxy, warnings };
-}
-
-/** Elements by set, as sorted text. */
-function elements(nft: FakeNft): Record<string, string[]> {
-  const out: Record<string, string[]> = {};
-  for (const set of nft.list(TABLE)?.sets ?? []) {
-    if (set.elements.length > 0 && !set.name.includes("cidrs")) out[set.name] = set.elements.map((e) => formatElement(set, e)).sort();
-  }
-  return out;
-}
-
-/** Waits until the fake's watch has delivered what was written, and the proxy has done it. */
-async function settle(setup: Setup, done: () => boolean): Promise<void> {
-  for (let i = 0; i < 1000 && !done(); i++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    await setup.proxy.idle();
-  }
-  assert.ok(done(), "the change never arrived");
-}
 
 const BOTH: readonly PortSpec[] = [
   { name: "http", port: 80, targetPort: 8080, nodePort: 30_080 },
@@ -307,8 +260,8 @@ test("property: any history of changes ends where a fresh start would", async ()
         else state.delete(name);
       }
       const fresh = await start([...(await setup.client.list(SERVICES)).items, ...(await setup.client.list(ENDPOINT_SLICES)).items]);
-      const expected = withoutNumbers(fresh.nft);
-      await settle(setup, () => JSON.stringify(withoutNumbers(setup.nft)) === JSON.stringify(expected));
+      const expected = canonical(fresh.nft);
+      await settle(setup, () => JSON.stringify(canonical(setup.nft)) === JSON.stringify(expected));
       // And what it thinks is in the kernel is what a comparison finds there.
       const before = setup.nft.transactions.length;
       await setup.proxy.resync();
@@ -320,21 +273,6 @@ test("property: any history of changes ends where a fresh start would", async ()
     { numRuns: 60 },
   );
 });
-
-/** Elements where it does not matter which backend, or which service port that remembers its clients, has which number. */
-function withoutNumbers(nft: FakeNft): Record<string, string[]> {
-  const all = elements(nft);
-  for (const [name, lines] of Object.entries(all)) all[name] = lines.map((line) => line.replace(/(stick|remember)([46])-\d+/, "$1$2"));
-  for (const name of ["endpoints4", "endpoints6"]) {
-    const lines = all[name];
-    if (lines !== undefined)
-      all[name] = [
-        ...lines.map((line) => line.replace(/ \. \d+ comment/, " comment")),
-        ...lines.map((line) => line.split(" comment")[0] ?? ""),
-      ].sort();
-  }
-  return all;
-}
 
 test("a table too large for one transaction is loaded in several, the rules last; and changed frontend by frontend", async () => {
   const nft = new FakeNft({ maxBatchBytes: 60_000 });
