@@ -3,6 +3,7 @@ import { errorMessage } from "#base";
 import { netns, openNft, openRoute } from "#linux";
 import { removeOverlay } from "#overlay";
 import { removeAllModes } from "#proxy";
+import { requireNetAdmin } from "./privileges.ts";
 
 export interface CleanupReport {
   readonly removed: readonly string[];
@@ -16,6 +17,7 @@ const TABLE_PREFIX = "fairlead-";
 
 /** Idempotent. What one part cannot remove does not keep the others. */
 export async function cleanUp(): Promise<CleanupReport> {
+  requireNetAdmin();
   using ns = netns.current();
   const removed: string[] = [];
   const impossible: string[] = [];

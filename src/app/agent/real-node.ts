@@ -1,5 +1,4 @@
 // The Service proxy alone, on a node of a cluster that somebody else made: what kube-proxy does there.
-import { readFileSync } from "node:fs";
 import type { Node } from "kubernetes-types/core/v1";
 import { backoffMs, errorCode, errorMessage, FairleadError, InputError, type Logger, systemClock } from "#base";
 import {
@@ -15,9 +14,10 @@ import {
 } from "#client";
 import { type AddrPort, formatAddr, formatPrefix, type Prefix } from "#ip";
 import { ENDPOINT_SLICES, NODES, SERVICES, type Stored } from "#kube";
-import { CAPABILITIES, netns } from "#linux";
+import { netns } from "#linux";
 import { type ClusterCidrs, type ProxyMode, primaryAddresses, type ServiceProxy, startProxy } from "#proxy";
 import { type AddressBlocks, givenBlocks, podBlocks, serviceBlocks } from "./address-blocks.ts";
+import { requireNetAdmin } from "./privileges.ts";
 
 export interface RealNodeOptions {
   readonly config: ClientConfig;
@@ -76,16 +76,6 @@ export async function startRealNode(options: RealNodeOptions): Promise<ServicePr
   followBlocks(proxy, [pods, services], cidrs, options);
   await proxy.synced;
   return proxy;
-}
-
-function requireNetAdmin(): void {
-  const text = readFileSync("/proc/self/status", "utf8");
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(text)?.[1] ?? "0"}`);
-  if ((effective >> BigInt(CAPABILITIES.indexOf("CAP_NET_ADMIN"))) & 1n) return;
-  throw new FairleadError(
-    "this process may not change the network of this machine (it lacks CAP_NET_ADMIN). Run it as root, or give its container the capability NET_ADMIN",
-    { code: "EPERM" },
-  );
 }
 
 const RETRY = { initialMs: 200, maxMs: 10_000 };

@@ -123,7 +123,10 @@ function data(object: Json, field: string, baseDir: string): string | undefined 
 function token(user: Json, baseDir: string): Pick<ClientConfig, "token" | "tokenFile"> {
   for (const field of ["exec", "auth-provider"]) {
     if (user[field] === undefined) continue;
-    throw new InputError(`user.${field}`, "is a program that makes credentials, which is not supported; use a token or a client certificate");
+    throw new InputError(
+      `user.${field}`,
+      "is a program that makes credentials, which is not supported; use a token or a client certificate",
+    );
   }
   const inline = optionalText(user, "token");
   if (inline !== undefined) return { token: inline };

@@ -116,10 +116,10 @@ const TOKEN_MS = 60_000;
 function tokenSource({ token, tokenFile }: ClientConfig): () => string | undefined {
   if (tokenFile === undefined) return () => token;
   let known = token;
-  let readAt = performance.now();
+  let readAt = Date.now();
   return () => {
-    if (performance.now() - readAt < TOKEN_MS) return known;
-    readAt = performance.now();
+    if (Math.abs(Date.now() - readAt) < TOKEN_MS) return known;
+    readAt = Date.now();
     try {
       known = readFileSync(tokenFile, "utf8").trim();
     } catch {

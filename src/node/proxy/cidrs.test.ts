@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { silentLogger } from "#base";
+import { createFakeClient } from "#client/fake";
+import { parsePrefix } from "#ip";
+import { FakeNft } from "#linux/fake";
+import { type Change, formatKey } from "#nft";
+import { NftablesDataplane } from "./nftables/dataplane.ts";
+import { TABLE } from "./nftables/layout.ts";
+import { startProxy } from "./start.ts";
+import { CIDRS, NODE, service, slice } from "./testing.ts";
+
+test("pods and Services have other addresses now: the sets change, and nothing else", async () => {
+  const nft = new FakeNft();
+  const ports = [{ name: "http", port: 80, targetPort: 8080 }];
+  const proxy = startProxy({
+    client: createFakeClient([service("web", ["10.96.0.1"], ports), slice("web", ["10.244.1.2@node-1"], ports)]),
+    node: NODE,
+    ...CIDRS,
+    logger: silentLogger,
+    openDataplane: ({ cidrs, metrics, logger }) => new NftablesDataplane({ nft, cidrs, metrics, logger }),
+  });
+  await proxy.synced;
+  const before = nft.transactions.length;
+  await proxy.setCidrs({ podCidrs: [parsePrefix("10.1.0.0/16")], serviceCidrs: CIDRS.serviceCidrs });
+  const of = (name: string): string[] => {
+    const set = nft.list(TABLE)?.sets.find((one) => one.name === name);
+    return (set?.elements ?? []).map((element) => (set === undefined ? "" : formatKey(set, element)));
+  };
+  assert.deepEqual(of("pod-cidrs4"), ["10.1.0.0/16"]);
+  assert.deepEqual(of("pod-cidrs6"), []);
+  assert.deepEqual(of("service-cidrs4"), ["10.96.0.0/16"]);
+  const nameOf = (change: Change): string => {
+    if (!("set" in change)) return change.op;
+    return typeof change.set === "string" ? change.set : change.set.name;
+  };
+  const touched = nft.transactions.slice(before).flatMap((changes) => changes.map(nameOf));
+  assert.deepEqual([...new Set(touched)].sort(), ["pod-cidrs4", "pod-cidrs6"]);
+  proxy.stop();
+});
