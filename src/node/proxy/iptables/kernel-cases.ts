@@ -51,7 +51,7 @@ function everything(fixture: Fixture): Frontend[] {
     const backends = backendsOf(fixture, family);
     const many = Array.from(
       { length: 7 },
-      (_, i): Backend => ({ ...(backends[1] ?? fail()), port: 9000 + i, id: `many-${i}`, local: false }),
+      (_, i): Backend => ({ ...(backends[1] ?? assert.fail()), port: 9000 + i, id: `many-${i}`, local: false }),
     );
     const sources = [parsePrefix(family === 4 ? "198.51.100.0/24" : "2001:db8:6::/48")];
     return [
@@ -67,10 +67,6 @@ function everything(fixture: Fixture): Frontend[] {
   });
 }
 
-function fail(): never {
-  throw new Error("there is no such backend");
-}
-
 const FOREIGN = `*filter
 :FOREIGN - [0:0]
 -A FORWARD -m comment --comment "not FL-SERVICES" -j FOREIGN
@@ -83,128 +79,129 @@ COMMIT
 COMMIT
 `;
 
+interface Place {
+  /** There while tests run, and so is the next one. */
+  readonly fixture: Fixture;
+  readonly iptables: Iptables;
+  /** A dataplane that has just been started. */
+  open(): IptablesDataplane;
+}
+
+/** All rules of all tables, without counters, time and version. */
+async function rules({ iptables }: Place): Promise<string[]> {
+  const texts: string[] = [];
+  for (const family of FAMILIES) for (const table of TABLES) texts.push(`IPv${family} ${table}\n${await iptables.save(family, table)}`);
+  return texts.flatMap((text) => text.split("\n")).filter((line) => /^(IPv|-A|:\S+ - )/.test(line));
+}
+
 export function kernelCases(): void {
   describe("iptables of this machine", () => {
-    let fixture: Fixture;
-    let iptables: Iptables;
-    const opened: IptablesDataplane[] = [];
-
+    let fixture: Fixture | undefined;
+    const running = (): Fixture => fixture ?? assert.fail("the fixture is there only while a test runs");
+    const at: Place = {
+      get fixture() {
+        return running();
+      },
+      get iptables() {
+        return openIptables(running().node.ns);
+      },
+      open: () =>
+        new IptablesDataplane({
+          iptables: at.iptables,
+          netns: running().node.ns,
+          cidrs: CIDRS,
+          metrics: createMetrics(),
+          logger: silentLogger,
+        }),
+    };
     before(() => {
       fixture = new Fixture();
       for (const host of [fixture.podA, fixture.podB]) fixture.serve(host, 8080);
-      iptables = openIptables(fixture.node.ns);
     });
+    after(() => fixture?.close());
+    tableCases(at);
+    for (const family of FAMILIES) clientCases(at, family);
+  });
+}
 
-    after(async () => {
-      await open().remove();
-      for (const dataplane of opened) dataplane.close();
-      fixture.close();
-    });
+function tableCases(at: Place): void {
+  test("it prints rules as they were written: a restart finds nothing to do", async () => {
+    const all = everything(at.fixture);
+    assert.equal((await at.open().replace(all)).adopted, false);
+    const dataplane = at.open();
+    assert.deepEqual(await dataplane.replace(all), { changes: 0, adopted: true });
+    const [first, ...others] = all;
+    assert.ok(first);
+    await dataplane.update(others.map((old) => ({ key: old.key, old, next: undefined })));
+    assert.deepEqual(await at.open().replace([first]), { changes: 0, adopted: true });
+    await dataplane.remove();
+  });
 
-    const open = (): IptablesDataplane => {
-      const dataplane = new IptablesDataplane({
-        iptables,
-        netns: fixture.node.ns,
-        cidrs: CIDRS,
-        metrics: createMetrics(),
-        logger: silentLogger,
-      });
-      opened.push(dataplane);
-      return dataplane;
+  test("it goes with everything of ours and leaves what is not", async () => {
+    for (const family of FAMILIES) await at.iptables.restore(family, FOREIGN);
+    const before = await rules(at);
+    const dataplane = at.open();
+    await dataplane.replace(everything(at.fixture));
+    const between = await rules(at);
+    for (const line of before.filter((text) => text.includes("FOREIGN"))) assert.ok(between.includes(line), line);
+    assert.equal((await dataplane.remove()).length, 4);
+    assert.deepEqual(await rules(at), before);
+    assert.deepEqual(await dataplane.remove(), []);
+  });
+
+  test("a rule that it refuses is named, and everything stays as it was", async () => {
+    const before = await rules(at);
+    const text = "*nat\n:FL-A - [0:0]\n-A FL-A -m nosuchmatch -j RETURN\nCOMMIT\n";
+    await assert.rejects(at.iptables.restore(4, text), /line 3, "-A FL-A -m nosuchmatch -j RETURN"/);
+    assert.deepEqual(await rules(at), before);
+  });
+}
+
+function clientCases(at: Place, family: 4 | 6): void {
+  const index = family === 4 ? 0 : 1;
+  const vip = VIPS[index];
+
+  test(`IPv${family}: who is remembered stays so when others come, and is forgotten with the backend`, async () => {
+    const { podB } = at.fixture;
+    const [a, b] = backendsOf(at.fixture, family);
+    assert.ok(a && b);
+    const sticky = (backends: readonly Backend[]): Frontend => frontend(vip, { backends, affinitySeconds: 3600 });
+    const dataplane = at.open();
+    let now = sticky([a]);
+    const change = async (backends: readonly Backend[]): Promise<void> => {
+      const old = now;
+      now = sticky(backends);
+      await dataplane.update([{ key: now.key, old, next: now }]);
     };
-    /** Without counters, time and version. */
-    const rules = async (): Promise<string[]> => {
-      const texts: string[] = [];
-      for (const family of FAMILIES) for (const table of TABLES) texts.push(`IPv${family} ${table}\n${await iptables.save(family, table)}`);
-      return texts.flatMap((text) => text.split("\n")).filter((line) => /^(IPv|-A|:\S+ - )/.test(line));
-    };
+    await dataplane.replace([now]);
+    assert.match(await tcp(podB, vip, 80), /^pod-a /);
+    const known = (await dataplane.affinities()).map(({ client, frontend: key, backend }) => [formatAddr(client), key, backend]);
+    assert.deepEqual(known, [[formatAddr(podB.addrs[index]), now.key, a.id]]);
+    await change([a, b]);
+    for (let i = 0; i < 12; i++) assert.match(await tcp(podB, vip, 80), /^pod-a /);
+    await change([b]);
+    assert.deepEqual(await dataplane.affinities(), []);
+    assert.match(await tcp(podB, vip, 80), /^pod-b /);
+    await change([]);
+    assert.equal(await tcp(podB, vip, 80), "ECONNREFUSED");
+    await dataplane.remove();
+  });
 
-    test("it prints rules as they were written: a restart finds nothing to do", async () => {
-      assert.equal((await open().replace(everything(fixture))).adopted, false);
-      assert.deepEqual(await open().replace(everything(fixture)), { changes: 0, adopted: true });
-      const first = everything(fixture).slice(0, 1);
-      const dataplane = open();
-      await dataplane.replace(everything(fixture));
-      await dataplane.update(
-        everything(fixture)
-          .slice(1)
-          .map(({ key, ...old }) => ({ key, old: { key, ...old }, next: undefined })),
-      );
-      assert.deepEqual(await open().replace(first), { changes: 0, adopted: true });
-      await dataplane.remove();
-    });
-
-    test("it goes with everything of ours and leaves what is not", async () => {
-      for (const family of FAMILIES) await iptables.restore(family, FOREIGN);
-      const before = await rules();
-      const dataplane = open();
-      await dataplane.replace(everything(fixture));
-      const between = await rules();
-      for (const line of before.filter((text) => text.includes("FOREIGN"))) assert.ok(between.includes(line), line);
-      assert.ok((await dataplane.remove()).length === 4);
-      assert.deepEqual(await rules(), before);
-      assert.deepEqual(await dataplane.remove(), []);
-    });
-
-    test("a rule that it refuses is named, and everything stays as it was", async () => {
-      const before = await rules();
-      const text = "*nat\n:FL-A - [0:0]\n-A FL-A -m nosuchmatch -j RETURN\nCOMMIT\n";
-      await assert.rejects(iptables.restore(4, text), /-A FL-A -m nosuchmatch|nosuchmatch/);
-      assert.deepEqual(await rules(), before);
-    });
-
-    for (const family of FAMILIES) {
-      const vip = VIPS[family === 4 ? 0 : 1];
-
-      test(`IPv${family}: who is remembered stays so when others come, and is forgotten with the backend`, async () => {
-        const all = backendsOf(fixture, family);
-        const sticky = (backends: readonly Backend[]): Frontend => frontend(vip, { backends, affinitySeconds: 3600 });
-        const dataplane = open();
-        const [first] = all;
-        assert.ok(first);
-        let now = sticky([first]);
-        const change = async (backends: readonly Backend[]): Promise<void> => {
-          const next = sticky(backends);
-          await dataplane.update([{ key: now.key, old: now, next }]);
-          now = next;
-        };
-        await dataplane.replace([now]);
-        assert.match(await tcp(fixture.podB, vip, 80), /^pod-a /);
-        const known = await dataplane.affinities();
-        assert.deepEqual(
-          known.map(({ client, frontend: key, backend }) => [formatAddr(client), key, backend]),
-          [[formatAddr(fixture.podB.addrs[family === 4 ? 0 : 1]), now.key, first.id]],
-        );
-        assert.ok((known[0]?.expiresMs ?? 0) > 3_590_000 && (known[0]?.expiresMs ?? 0) <= 3_600_000);
-        await change(all);
-        for (let i = 0; i < 12; i++) assert.match(await tcp(fixture.podB, vip, 80), /^pod-a /);
-        await change(all.slice(1));
-        assert.deepEqual(await dataplane.affinities(), []);
-        assert.match(await tcp(fixture.podB, vip, 80), /^pod-b /);
-        await change([]);
-        assert.equal(await tcp(fixture.podB, vip, 80), "ECONNREFUSED");
-        await dataplane.remove();
-      });
-
-      test(`IPv${family}: clients notice nothing of changes, restarts and repairs`, async () => {
-        const web = frontend(vip, { backends: backendsOf(fixture, family) });
-        await open().replace([web]);
-        const work = { done: false, answers: 0 };
-        const client = (async (): Promise<void> => {
-          while (!work.done) {
-            assert.match(await tcp(fixture.podB, vip, 80), /^pod-[ab] /);
-            work.answers++;
-          }
-        })();
-        for (let i = 0; i < 6; i++) {
-          const others = everything(fixture).filter(({ key }) => key !== web.key);
-          await open().replace(i % 2 === 0 ? [web, ...others] : [web]);
-        }
-        work.done = true;
-        await client;
-        assert.ok(work.answers > 0);
-        await open().remove();
-      });
-    }
+  test(`IPv${family}: clients notice nothing of changes, restarts and repairs`, async () => {
+    const web = frontend(vip, { backends: backendsOf(at.fixture, family) });
+    const others = everything(at.fixture).filter(({ key }) => key !== web.key);
+    await at.open().replace([web]);
+    const work = { done: false, answers: 0 };
+    const client = (async (): Promise<void> => {
+      while (!work.done) {
+        assert.match(await tcp(at.fixture.podB, vip, 80), /^pod-[ab] /);
+        work.answers++;
+      }
+    })();
+    for (let i = 0; i < 6; i++) await at.open().replace(i % 2 === 0 ? [web, ...others] : [web]);
+    work.done = true;
+    await client;
+    assert.ok(work.answers > 0);
+    await at.open().remove();
   });
 }

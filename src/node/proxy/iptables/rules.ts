@@ -8,13 +8,13 @@ export type TableName = "filter" | "nat";
 /** The order in which they are written: who is to be refused is so before nobody answers. */
 export const TABLES: readonly TableName[] = ["filter", "nat"];
 
-export interface PortRange {
+interface PortRange {
   readonly from: number;
   readonly to: number;
 }
 
 /** What a chain has found out, for chains after it. */
-export type Bit = "masquerade" | "inside";
+type Bit = "masquerade" | "inside";
 
 export type Target =
   | { readonly kind: "jump"; readonly chain: string }

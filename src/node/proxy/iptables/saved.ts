@@ -5,7 +5,7 @@ import type { TableName } from "./rules.ts";
 import type { ChainTexts } from "./ruleset.ts";
 
 /** A rule outside our chains that leads into one. */
-export interface Lead {
+interface Lead {
   readonly chain: string;
   readonly rule: string;
 }
