@@ -2,7 +2,7 @@
 // slower than one that runs a bundle (measured; ADR 2), so every process of a cluster runs from here.
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { build, type Plugin } from "esbuild";
-import { PROGRAMS } from "./programs.ts";
+import { BUNDLING, PROGRAMS } from "./programs.ts";
 
 const root: string = new URL("..", import.meta.url).pathname;
 
@@ -25,19 +25,12 @@ const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: PROGRAMS,
   outdir: "dist",
-  bundle: true,
-  splitting: true,
-  format: "esm",
-  platform: "node",
-  target: "node24",
-  external: ["koffi"],
+  ...BUNDLING,
   plugins: [plainBuiltins],
   sourcemap: "linked",
   logLevel: "warning",
   // Flat: a program finds the others beside itself, whichever chunk its code is in.
   chunkNames: "[name]-[hash]",
-  // CommonJS packages inside the bundle ask for built-in modules with require.
-  banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
 });
 // After the build, so that one that fails leaves the last one that did not.
 for (const file of readdirSync(`${root}dist`)) if (metafile.outputs[`dist/${file}`] === undefined) rmSync(`${root}dist/${file}`);

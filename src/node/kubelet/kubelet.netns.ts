@@ -13,15 +13,15 @@ import { parsePrefix } from "#ip";
 import { CONFIG_MAPS, PODS, type Stored } from "#kube";
 import { netns, openRoute } from "#linux";
 import { createEmbeddedRuntime, type ImageService, type PodNetwork, type RuntimeService } from "#runtime";
+import { buildTestPrograms, removeTestPrograms } from "../runtime/testing/programs.ts";
 import { startKubelet } from "./index.ts";
-import { buildContainerPrograms } from "./testing/container-programs.ts";
 
 const INNER = process.env["FAIRLEAD_TEST_DIST"];
 const NAMESPACES = ["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
 if (INNER === undefined) {
   test("in namespaces of its own", async () => {
-    const programs = await buildContainerPrograms();
+    const programs = await buildTestPrograms();
     try {
       const user = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
       const { NODE_TEST_CONTEXT: _, ...env } = process.env;
@@ -33,7 +33,7 @@ if (INNER === undefined) {
       });
       assert.equal(result.status, 0, `${result.stdout}${result.stderr}`);
     } finally {
-      programs.remove();
+      removeTestPrograms(programs);
     }
   });
 } else inner(INNER);

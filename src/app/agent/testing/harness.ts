@@ -5,7 +5,7 @@ import { build } from "esbuild";
 import { silentLogger } from "#base";
 import { createHttpClient, type HttpClient, readKubeconfig } from "#client";
 import { netns } from "#linux";
-import { PROGRAMS } from "../../../../scripts/programs.ts";
+import { BUNDLING, PROGRAMS } from "../../../../scripts/programs.ts";
 import { type AdminCredentials, writePki } from "../../cli/pki.ts";
 import { clusterPaths, componentKubeconfig, componentSpecs } from "../../sandbox/components.ts";
 import { type ClusterOptions, type ClusterPlan, planCluster } from "../../sandbox/plan.ts";
@@ -73,17 +73,5 @@ export async function startTestCluster(
 
 /** As scripts/build.ts does, but beside nobody else's build. */
 async function bundle(outdir: string): Promise<void> {
-  await build({
-    absWorkingDir: ROOT,
-    entryPoints: PROGRAMS,
-    outdir,
-    bundle: true,
-    splitting: true,
-    format: "esm",
-    platform: "node",
-    target: "node24",
-    external: ["koffi"],
-    logLevel: "warning",
-    banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
-  });
+  await build({ absWorkingDir: ROOT, entryPoints: PROGRAMS, outdir, ...BUNDLING, logLevel: "warning" });
 }

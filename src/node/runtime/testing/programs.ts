@@ -1,6 +1,7 @@
 // For tests of the real thing: the programs that containers are made of, bundled as `npm run build` does it, in a place of their own.
 import { mkdirSync, rmSync } from "node:fs";
 import { build } from "esbuild";
+import { BUNDLING } from "../../../../scripts/programs.ts";
 import type { ProgramFiles } from "../rootfs.ts";
 
 const ROOT = new URL("../../../..", import.meta.url).pathname;
@@ -13,12 +14,7 @@ export async function buildTestPrograms(): Promise<ProgramFiles> {
   await build({
     entryPoints: Object.fromEntries(["launcher", "pause", "agnhost"].map((name) => [name, `${images}/${name}/main.ts`])),
     outdir: distDir,
-    bundle: true,
-    splitting: true,
-    format: "esm",
-    platform: "node",
-    target: "node24",
-    external: ["koffi"],
+    ...BUNDLING,
     logLevel: "error",
   });
   return { nodePath: process.execPath, distDir };
