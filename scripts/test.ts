@@ -57,8 +57,8 @@ for (const name of kinds) {
     .filter((file) => file.includes(values.only))
     .sort();
   if (files.length === 0) continue;
-  // Not for kinds that still have kernel objects to remove after a timeout.
-  const fileMs = name === "unit" || kind.where === "kernel" ? 2 * kind.timeoutMs : 0;
+  // Files of slow kinds have many tests, of which each may take its time.
+  const fileMs = (name === "netns" || name === "e2e" ? 4 : 2) * kind.timeoutMs;
   const limits = [`--test-concurrency=${kind.concurrency}`, `--test-timeout=${kind.timeoutMs}`];
   console.log(`# ${name}: ${files.length} files`);
   const command = [node, "--test", "--import=./scripts/deadline.ts", ...limits, ...files];

@@ -1,5 +1,5 @@
 // A cluster for end-to-end tests, started by the command that users start, in a home of its own, and removed whatever happens.
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { promisify } from "node:util";
@@ -62,9 +62,16 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
   const home = `${fairleadHome}/${name}`;
   const env = { ...process.env, FAIRLEAD_HOME: fairleadHome, KUBECONFIG: clusterPaths(home).kubeconfig };
   const fairlead = (...args: string[]): Promise<CommandResult> => command(`${ROOT}fairlead`, args, env);
+  // A test that never ends is ended from outside (scripts/deadline.ts): also then nothing stays.
+  const removeNow = (): void => {
+    if (existsSync(home)) spawnSync(`${ROOT}fairlead`, ["down", "--name", name], { env, stdio: "ignore" });
+    rmSync(fairleadHome, { recursive: true, force: true });
+  };
+  process.once("exit", removeNow);
   const remove = async (): Promise<void> => {
     if (existsSync(home)) await fairlead("down", "--name", name);
     rmSync(fairleadHome, { recursive: true, force: true });
+    process.off("exit", removeNow);
   };
   const up = await fairlead("up", "--name", name, ...(options.flags ?? []));
   if (up.code !== 0) {
