@@ -49,7 +49,7 @@ export function compileService({ service, slices, node }: CompileInput): Compile
       const of = { service, port, node, endpoints: endpointsOf(all, port, { family, node, unusable }), sources: ranges.of(family) };
       add(frontend({ ...of, kind: "ClusterIP", addr, number: port.port }));
       const hasNodePort = (spec.type === "NodePort" || spec.type === "LoadBalancer") && port.nodePort !== undefined && port.nodePort > 0;
-      for (const nodeAddr of hasNodePort ? node.addresses : []) {
+      for (const nodeAddr of hasNodePort ? nodePortAddresses(node) : []) {
         if (nodeAddr.family === family) add(frontend({ ...of, kind: "NodePort", addr: nodeAddr, number: port.nodePort ?? 0 }));
       }
       for (const each of external.addrs) {
@@ -65,6 +65,10 @@ export function compileService({ service, slices, node }: CompileInput): Compile
     ...(problems.length > 0 && { problems }),
     ...(isChecked && { healthCheck: { port, localEndpoints: readyHere(all, node) } }),
   };
+}
+
+export function nodePortAddresses(node: ProxyNode): readonly Addr[] {
+  return node.nodePortAddresses ?? node.addresses;
 }
 
 const portId = ({ port, protocol }: ServicePort): string => `${protocol ?? "TCP"} ${port}`;

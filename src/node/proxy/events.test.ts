@@ -19,7 +19,7 @@ function node(name: string, ready: boolean): Node {
 async function setup(
   objects: readonly KubeObject[],
   own: string,
-): Promise<{ said: string[]; events: ServiceEvents; turn(): Promise<void> }> {
+): Promise<{ said: string[]; events: ServiceEvents; turn: () => Promise<void> }> {
   const client = createFakeClient(objects);
   const services = createInformer(client, SERVICES, {});
   const nodes = createInformer(client, NODES, {});

@@ -8,7 +8,7 @@ import type { ProxyMode } from "./dataplane.ts";
 import type { Fixture } from "./fixture.ts";
 import { createMetrics } from "./metrics.ts";
 import { DATAPLANES } from "./modes.ts";
-import { type ServiceProxy, startProxy } from "./start.ts";
+import { type ProxyOptions, type ServiceProxy, startProxy } from "./start.ts";
 import { CIDRS, NODE, type PortSpec, service, slice } from "./testing.ts";
 
 const PORTS: readonly PortSpec[] = [
@@ -62,22 +62,24 @@ export class Cluster {
   proxy: ServiceProxy;
   readonly #fixture: Fixture;
   readonly #mode: ProxyMode;
+  readonly #more: Partial<ProxyOptions>;
 
-  private constructor(fixture: Fixture, mode: ProxyMode) {
+  private constructor(fixture: Fixture, mode: ProxyMode, more: Partial<ProxyOptions>) {
     this.#fixture = fixture;
     this.#mode = mode;
+    this.#more = more;
     this.proxy = this.#start();
   }
 
-  static async start(fixture: Fixture, mode: ProxyMode = "nftables"): Promise<Cluster> {
-    const cluster = new Cluster(fixture, mode);
+  static async start(fixture: Fixture, mode: ProxyMode = "nftables", more: Partial<ProxyOptions> = {}): Promise<Cluster> {
+    const cluster = new Cluster(fixture, mode, more);
     await cluster.proxy.synced;
     return cluster;
   }
 
   #start(): ServiceProxy {
     const { ns } = this.#fixture.node;
-    return startProxy({ client: this.client, netns: ns, node: NODE, ...CIDRS, logger: silentLogger, mode: this.#mode });
+    return startProxy({ client: this.client, netns: ns, node: NODE, ...CIDRS, logger: silentLogger, mode: this.#mode, ...this.#more });
   }
 
   /** Another proxy in the place of this one. */

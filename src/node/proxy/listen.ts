@@ -9,6 +9,8 @@ export interface ListenersOptions {
   /** Absent: the one this process is in. */
   readonly netns: NetNs | undefined;
   readonly onConnection: (socket: Socket) => void;
+  /** Whether a client that has said all keeps hearing; default: its connection ends. */
+  readonly allowHalfOpen?: boolean;
   /** `attempt` counts from 0; it is tried again until it is not wanted any more. */
   readonly onFailure: (at: AddrPort, err: unknown, attempt: number) => void;
 }
@@ -68,8 +70,8 @@ export class Listeners {
 }
 
 /** Rejects with EADDRINUSE, EADDRNOTAVAIL and the like. */
-async function listen({ netns, onConnection }: ListenersOptions, { addr, port }: AddrPort): Promise<Server> {
-  const server = createServer(onConnection);
+async function listen({ netns, allowHalfOpen = false, onConnection }: ListenersOptions, { addr, port }: AddrPort): Promise<Server> {
+  const server = createServer({ allowHalfOpen }, onConnection);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("listening", resolve).once("error", reject);
   // Of IPv6 only, so that both families can have a port side by side.

@@ -2,16 +2,19 @@ import type { Node, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { errorMessage, type Logger, systemClock } from "#base";
 import { type Client, createInformer, dropManagedFields, type EventRecorder, type Informer } from "#client";
-import type { AddrPort, Family, Prefix } from "#ip";
+import type { Addr, AddrPort, Family, Prefix } from "#ip";
 import { ENDPOINT_SLICES, SERVICES } from "#kube";
 import { type ConntrackSocket, type NetNs, openConntrack } from "#linux";
+import { nodePortAddresses } from "./compile.ts";
 import type { Dataplane, ProxyMode } from "./dataplane.ts";
 import { ServiceEvents } from "./events.ts";
 import { ProxyHealth } from "./health.ts";
 import { HealthPorts } from "./health-ports.ts";
 import type { ServiceReport } from "./inspect.ts";
+import { LocalhostPorts } from "./localhost-ports.ts";
 import { createMetrics, type ProxyMetrics } from "./metrics.ts";
 import { type DataplaneOptions, openDataplane } from "./modes.ts";
+import { watchNodePortAddresses } from "./node-port-addresses.ts";
 import { watchNode } from "./node-watch.ts";
 import { type ProxyObserver, Reconciler } from "./reconcile.ts";
 import { StatusServers } from "./status-servers.ts";
@@ -31,6 +34,10 @@ export interface ProxyOptions {
   readonly node: ProxyNode;
   /** Whether the addresses of the Node object are to be used as soon as it has any; default: those of `node` stay. */
   readonly followNodeAddresses?: boolean;
+  /** NodePorts answer at all addresses of the node in these blocks; default: at `node.addresses`. */
+  readonly nodePortAddresses?: readonly Prefix[];
+  /** Whether TCP NodePorts answer at 127.0.0.1 and ::1 too, through this process; default: not. */
+  readonly localhostNodePorts?: boolean;
   /** Of the whole cluster: pods of these addresses are not translated among themselves. */
   readonly podCidrs: readonly Prefix[];
   readonly serviceCidrs: readonly Prefix[];
@@ -83,22 +90,28 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
   const { events } = options;
   const told = events === undefined ? [] : [new ServiceEvents({ events, services, nodes, node: options.node.name })];
   const observers = [...status.observers, ...told, ...(options.observers ?? [])];
-  const reconciler = new Reconciler({ ...informers, dataplane, metrics, conntrack, node: options.node, observers, logger });
+  const chosen = options.nodePortAddresses && watchNodePortAddresses(netns, options.nodePortAddresses, (own) => setNode(node, own));
+  let node = withPorts(options.node, chosen?.addresses);
+  status.setNode(node);
+  const reconciler = new Reconciler({ ...informers, dataplane, metrics, conntrack, node, observers, logger });
+  const setNode = (next: ProxyNode, own = chosen?.addresses): void => {
+    node = withPorts(next, own);
+    status.setNode(node);
+    reconciler.setNode(node);
+  };
   if (informers.nodes !== undefined) {
     watchNode({
       nodes: informers.nodes,
       node: options.node,
       followAddresses: options.followNodeAddresses ?? false,
-      onChange(next) {
-        status.setNode(next);
-        reconciler.setNode(next);
-      },
+      onChange: (next) => setNode(next),
       onObject: (object) => status.health.setNode(object),
     });
   }
   const stop = (): void => {
     reconciler.stop();
     status.stop();
+    chosen?.close();
     if (options.informers === undefined) for (const informer of [informers.services, informers.slices]) informer.stop();
     dataplane.close();
     conntrack?.close();
@@ -138,21 +151,34 @@ function openStatus(
   let families = familiesOf(options.node);
   const health = new ProxyHealth(systemClock);
   const isProxyHealthy = (): boolean => health.isHealthy();
-  const ports = new HealthPorts({ netns, addresses: options.node.addresses, isProxyHealthy, services, events: options.events, logger });
+  const ports = new HealthPorts({
+    netns,
+    addresses: nodePortAddresses(options.node),
+    isProxyHealthy,
+    services,
+    events: options.events,
+    logger,
+  });
+  const localhost = options.localhostNodePorts === true ? new LocalhostPorts({ netns, logger }) : undefined;
   const { healthz = [], metricsAt = [] } = options;
   const servers = new StatusServers({ netns, healthz, metricsAt, health, metrics, context: () => ({ mode, families }), logger });
   return {
     health,
-    observers: [health, ports],
+    observers: [health, ports, ...(localhost === undefined ? [] : [localhost])],
     setNode(node) {
       families = familiesOf(node);
-      ports.setAddresses(node.addresses);
+      ports.setAddresses(nodePortAddresses(node));
     },
     stop() {
+      localhost?.stop();
       ports.stop();
       servers.stop();
     },
   };
+}
+
+function withPorts(node: ProxyNode, nodePortAddresses: readonly Addr[] | undefined): ProxyNode {
+  return nodePortAddresses === undefined ? node : { ...node, nodePortAddresses };
 }
 
 function ownInformers({ client, signal }: ProxyOptions, logger: Logger): ProxyInformers {

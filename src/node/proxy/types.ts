@@ -3,8 +3,10 @@ import type { Addr, Family, Prefix } from "#ip";
 /** Where this proxy runs. */
 export interface ProxyNode {
   readonly name: string;
-  /** The node's primary address of each family: NodePorts answer here, and nowhere else (KEP-3866, `nodePortAddresses: primary`). */
+  /** The node's primary address of each family. */
   readonly addresses: readonly Addr[];
+  /** Where NodePorts answer; absent: at `addresses`, and nowhere else (KEP-3866, `nodePortAddresses: primary`). */
+  readonly nodePortAddresses?: readonly Addr[];
   /** Its label `topology.kubernetes.io/zone`. */
   readonly zone?: string;
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { ProxyMode } from "../dataplane.ts";
-import type { Host } from "../fixture.ts";
+import { type Host, tcp } from "../fixture.ts";
 import { type Cluster, FAMILIES } from "../fixture-cluster.ts";
 import { PROTOCOLS, type Stage, stage } from "./stage.ts";
 
@@ -27,6 +27,7 @@ export function affinityCases(mode: ProxyMode): void {
       });
       for (const protocol of PROTOCOLS) addressCases(at, protocol);
       timeCases(at);
+      changeCases(at);
     });
   }
 }
@@ -71,53 +72,59 @@ async function remembered(cluster: Cluster, n: number, { family }: Stage): Promi
   return (await cluster.proxy.inspect(`default/s${n}-${family.name.toLowerCase()}`))?.affinities ?? [];
 }
 
+/** Who answers the outside at the NodePort of service `n`. */
+async function answerOf({ family, fixture }: Stage, n: number): Promise<string> {
+  return (await tcp(fixture.outside, family.node, 30_000 + n)).split(" ")[0] ?? "";
+}
+
 function timeCases(at: Stage): void {
   const { family } = at;
-  const { node } = family;
   const [a, b] = family.pods;
   const within = (timeoutSeconds: number): object => ({ ...STICKY, sessionAffinityConfig: { clientIP: { timeoutSeconds } } });
-  const [, ask] = PROTOCOLS[0] ?? [];
-  if (ask === undefined) return;
-  const who = async (n: number): Promise<string> => (await ask(at.fixture.outside, node, 30_000 + n)).split(" ")[0] ?? "";
 
   test("each new connection starts the time anew, and another timeout counts from the last one", async () => {
     const { cluster } = at;
     const left = async (): Promise<number | undefined> => (await remembered(cluster, 21, at))[0]?.expiresMs;
     await cluster.set(21, family, [a, b], within(3600));
-    const first = await who(21);
+    const first = await answerOf(at, 21);
     const full = await left();
     assert.ok(full !== undefined && full > 3_500_000, `${full} ms of an hour are left`);
     while (((await left()) ?? 0) > full - 20) await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(await who(21), first);
+    assert.equal(await answerOf(at, 21), first);
     assert.ok(((await left()) ?? 0) > full - 20, "the time was not started anew");
     await cluster.set(21, family, [a, b], within(100));
     assert.ok(((await left()) ?? Number.POSITIVE_INFINITY) <= 100_000, "the old timeout goes on");
-    assert.equal(await who(21), first);
+    assert.equal(await answerOf(at, 21), first);
     await cluster.set(21, family, [a, b], within(1));
     while ((await remembered(cluster, 21, at)).length > 0) await new Promise((resolve) => setImmediate(resolve));
   });
+}
+
+function changeCases(at: Stage): void {
+  const { family } = at;
+  const [a, b] = family.pods;
 
   test("who is remembered with a backend that terminates or goes is forgotten at once, others are not", async () => {
     const { cluster } = at;
     await cluster.set(22, family, [a, b], STICKY);
-    const first = await who(22);
+    const first = await answerOf(at, 22);
     const [mine, other] = first === "pod-a" ? [a, b] : [b, a];
     const name = first === "pod-a" ? "pod-b" : "pod-a";
     await cluster.set(22, family, [`${mine}!terminating`, other]);
     assert.deepEqual(await remembered(cluster, 22, at), []);
-    assert.equal(await who(22), name);
+    assert.equal(await answerOf(at, 22), name);
     await cluster.set(22, family, [other]);
     assert.equal((await remembered(cluster, 22, at)).length, 1);
     await cluster.set(22, family, [mine, other]);
-    assert.equal(await who(22), name);
+    assert.equal(await answerOf(at, 22), name);
     await cluster.set(22, family, [mine]);
-    assert.equal(await who(22), first);
+    assert.equal(await answerOf(at, 22), first);
   });
 
   test("a restart of the proxy forgets nobody", async () => {
     const { cluster } = at;
     await cluster.set(23, family, [a, b], STICKY);
-    const first = await who(23);
+    const first = await answerOf(at, 23);
     const before = await remembered(cluster, 23, at);
     assert.equal(before.length, 1);
     await cluster.restart();
@@ -126,17 +133,17 @@ function timeCases(at: Stage): void {
       after.map(({ client, backend }) => [client, backend]),
       before.map(({ client, backend }) => [client, backend]),
     );
-    for (let i = 0; i < 8; i++) assert.equal(await who(23), first);
+    for (let i = 0; i < 8; i++) assert.equal(await answerOf(at, 23), first);
   });
 
   test("a Service that loses its affinity forgets all", async () => {
     const { cluster } = at;
     await cluster.set(24, family, [a, b], STICKY);
-    await who(24);
+    await answerOf(at, 24);
     await cluster.set(24, family, [a, b], { sessionAffinity: "None" });
     assert.deepEqual(await remembered(cluster, 24, at), []);
     const answers = new Set<string>();
-    for (let i = 0; i < 24; i++) answers.add(await who(24));
+    for (let i = 0; i < 24; i++) answers.add(await answerOf(at, 24));
     assert.equal(answers.size, 2);
   });
 }

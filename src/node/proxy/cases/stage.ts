@@ -4,6 +4,7 @@ import { formatAddr } from "#ip";
 import type { ProxyMode } from "../dataplane.ts";
 import { Fixture, tcp, udp } from "../fixture.ts";
 import { Cluster, type Family } from "../fixture-cluster.ts";
+import type { ProxyOptions } from "../start.ts";
 
 export type HostName = "node" | "podA" | "podB" | "outside";
 
@@ -17,11 +18,13 @@ export interface Stage {
   readonly addrOf: (host: HostName) => string;
 }
 
+type Prepare = (cluster: Cluster, at: Stage) => Promise<void>;
+
 /**
  * For one `describe`: every host of the fixture answers at port 8080, and a proxy runs on its node. `prepare` gives it the Services that
  * all tests use.
  */
-export function stage(mode: ProxyMode, family: Family, prepare: (cluster: Cluster, at: Stage) => Promise<void> = async () => {}): Stage {
+export function stage(mode: ProxyMode, family: Family, prepare: Prepare = async () => {}, more: Partial<ProxyOptions> = {}): Stage {
   let fixture: Fixture | undefined;
   let cluster: Cluster | undefined;
   const at: Stage = {
@@ -38,7 +41,7 @@ export function stage(mode: ProxyMode, family: Family, prepare: (cluster: Cluste
   before(async () => {
     fixture = new Fixture();
     for (const host of fixture.hosts) fixture.serve(host, 8080);
-    cluster = await Cluster.start(fixture, mode);
+    cluster = await Cluster.start(fixture, mode, more);
     await prepare(cluster, at);
   });
   after(async () => {
