@@ -2,7 +2,7 @@
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Container } from "kubernetes-types/core/v1";
-import { type ContainerStatus, parseLogLine } from "#runtime";
+import { type ContainerStatus, parseLogLine, removeLog } from "#runtime";
 import { logDirectoryName } from "./container-config.ts";
 import type { StoredPod } from "./pod-spec.ts";
 
@@ -65,7 +65,7 @@ export class PodFiles {
   forgetInstance(status: ContainerStatus): void {
     this.#messages.delete(status.id);
     rmSync(this.#terminationFile(status.metadata.name, status.metadata.attempt), { force: true });
-    rmSync(status.logPath, { force: true });
+    removeLog(status.logPath);
   }
 
   removeLogs(): void {

@@ -4,5 +4,6 @@ export { createEmbeddedRuntime, type EmbeddedRuntimeOptions } from "./embedded.t
 export { RuntimeError, type RuntimeErrorCode } from "./errors.ts";
 export type { ContainerLaunch, ExecLaunch, LaunchReport, LaunchSpec, MountFlag, ProcessSpec, RootStep } from "./launch-spec.ts";
 export { REPORT_FD } from "./launch-spec.ts";
+export { removeLog, rotatedLogs } from "./log-file.ts";
 export type { ProgramFiles } from "./rootfs.ts";
 export type * from "./types.ts";

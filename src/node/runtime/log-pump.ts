@@ -1,9 +1,8 @@
 // From a container's output to its log file, and to those who are attached.
-import { closeSync, mkdirSync, openSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
 import type { Readable } from "node:stream";
 import type { Logger } from "#base";
 import { LogLineEncoder, type LogStream } from "./cri-log.ts";
+import { LogFile } from "./log-file.ts";
 
 export type OutputListener = (stream: LogStream, chunk: Buffer) => void;
 
@@ -14,13 +13,12 @@ export class LogPump {
   readonly #listeners = new Set<OutputListener>();
   readonly #sources: { readonly stream: LogStream; readonly input: Readable }[] = [];
   readonly #ended: Promise<void>[] = [];
-  #fd: number | undefined;
+  #log: LogFile | undefined;
 
   constructor(file: string, logger: Logger) {
     this.#file = file;
     this.#logger = logger;
-    mkdirSync(dirname(file), { recursive: true });
-    this.#fd = openSync(file, "a", 0o640);
+    this.#log = new LogFile(file);
   }
 
   add(stream: LogStream, input: Readable): void {
@@ -58,14 +56,14 @@ export class LogPump {
 
   close(): void {
     for (const { input } of this.#sources) input.destroy();
-    if (this.#fd !== undefined) closeSync(this.#fd);
-    this.#fd = undefined;
+    this.#log?.close();
+    this.#log = undefined;
   }
 
   #write(bytes: Buffer): void {
-    if (this.#fd === undefined || bytes.length === 0) return;
+    if (this.#log === undefined || bytes.length === 0) return;
     try {
-      writeSync(this.#fd, bytes);
+      this.#log.write(bytes, Date.now());
     } catch (err) {
       // A full disk must not stop the container: it would block on its own output.
       this.#logger.warn("cannot write a container's log", { file: this.#file, err: String(err) });

@@ -1,6 +1,6 @@
 // Reads a container's log file as `kubectl logs` wants it: the last lines, since when, and what comes later.
-import { closeSync, type FSWatcher, fstatSync, openSync, readSync, watch } from "node:fs";
-import { parseLogLine } from "#runtime";
+import { closeSync, type FSWatcher, fstatSync, openSync, readSync, statSync, watch } from "node:fs";
+import { parseLogLine, rotatedLogs } from "#runtime";
 
 export interface LogOptions {
   readonly follow: boolean;
@@ -18,29 +18,43 @@ const NEWLINE = 0x0a;
 
 /** Yields the text of the log. With `follow` it goes on until `ended` resolves and all has been read, or `signal` aborts. */
 export async function* readLog(file: string, options: LogOptions, ended: Promise<void>, signal: AbortSignal): AsyncGenerator<Buffer> {
-  const fd = openSync(file, "r");
+  const source: Source = { file, fd: openSync(file, "r") };
   const growth = options.follow ? new Growth(file, ended, signal) : undefined;
   try {
     let left = options.limitBytes < 0 ? Number.POSITIVE_INFINITY : options.limitBytes;
-    for await (const text of readTexts(fd, options, growth, signal)) {
+    for await (const text of readTexts(source, options, growth, signal)) {
       yield text.subarray(0, left);
       left -= text.length;
       if (left <= 0) return;
     }
   } finally {
     growth?.close();
-    closeSync(fd);
+    closeSync(source.fd);
   }
 }
 
-async function* readTexts(fd: number, options: LogOptions, growth: Growth | undefined, signal: AbortSignal): AsyncGenerator<Buffer> {
-  let offset = options.tailLines < 0 ? 0 : tailOffset(fd, options.tailLines);
+/** The log, and the file of it that is being read. */
+interface Source {
+  readonly file: string;
+  fd: number;
+}
+
+async function* readTexts(source: Source, options: LogOptions, growth: Growth | undefined, signal: AbortSignal): AsyncGenerator<Buffer> {
+  let offset = options.tailLines < 0 ? 0 : tailOffset(source.fd, options.tailLines);
   let rest: Buffer = Buffer.alloc(0);
   let atLineStart = true;
   for (;;) {
     // Looked at before reading: what is written between would be missed otherwise.
     const last = growth === undefined || growth.isOver;
-    const chunk = readAt(fd, offset);
+    const next = growth === undefined ? undefined : fileAfter(source);
+    const chunk = readAt(source.fd, offset);
+    if (chunk.length === 0 && next !== undefined) {
+      closeSync(source.fd);
+      source.fd = openSync(next, "r");
+      offset = 0;
+      growth?.watch(next);
+      continue;
+    }
     if (chunk.length === 0) {
       if (last || signal.aborted) return;
       await growth?.next();
@@ -59,6 +73,15 @@ async function* readTexts(fd: number, options: LogOptions, growth: Growth | unde
     }
     if (out.length > 0) yield Buffer.concat(out);
   }
+}
+
+/** Where the log goes on, when its present file has been put aside; the oldest that there is when it has been removed. */
+function fileAfter({ file, fd }: Source): string | undefined {
+  const { ino } = fstatSync(fd);
+  const isThis = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.ino === ino;
+  if (isThis(file)) return undefined;
+  const files = [...rotatedLogs(file), file];
+  return files[files.findIndex(isThis) + 1];
 }
 
 function format(line: Buffer, options: LogOptions, atLineStart: boolean): { bytes: Buffer; full: boolean } | undefined {
@@ -100,24 +123,30 @@ function tailOffset(fd: number, count: number): number {
 
 /** Waits for a file to grow, or for nobody to write to it any more. */
 class Growth {
-  readonly #watcher: FSWatcher;
+  #watcher: FSWatcher | undefined;
   #wake: () => void = () => {};
   #grown = false;
   isOver = false;
 
   constructor(file: string, ended: Promise<void>, signal: AbortSignal) {
-    const poke = (): void => {
-      this.#grown = true;
-      this.#wake();
-    };
-    this.#watcher = watch(file, poke);
-    this.#watcher.on("error", poke);
+    this.watch(file);
     const over = (): void => {
       this.isOver = true;
-      poke();
+      this.#poke();
     };
     void ended.then(over);
     signal.addEventListener("abort", over, { once: true });
+  }
+
+  /** Instead of the file before. */
+  watch(file: string): void {
+    this.#watcher?.close();
+    this.#watcher = watch(file, () => this.#poke()).on("error", () => this.#poke());
+  }
+
+  #poke(): void {
+    this.#grown = true;
+    this.#wake();
   }
 
   async next(): Promise<void> {
@@ -130,6 +159,6 @@ class Growth {
   }
 
   close(): void {
-    this.#watcher.close();
+    this.#watcher?.close();
   }
 }
