@@ -33,6 +33,9 @@ test("what the sandbox passes", () => {
     ["[::1]:99"],
   );
   assert.deepEqual(parse({ "healthz-bind-address": "" }).healthz, []);
+  assert.equal(flags.nodePortAddresses, undefined);
+  assert.equal(flags.localhostNodePorts, false);
+  assert.deepEqual(parse({ "nodeport-addresses": "10.0.0.0/8,fd00::/8" }).nodePortAddresses?.map(formatPrefix), ["10.0.0.0/8", "fd00::/8"]);
   assert.equal(parse({ overlay: "host-gw" }).overlay.name, "host-gw");
 });
 
@@ -45,6 +48,8 @@ test("each wrong flag is named with its value", () => {
     [{ "node-name": "Node_1" }, /^--node-name: "Node_1" is not /],
     [{ "service-cidr": "10.96.0.0" }, /^--service-cidr: "10\.96\.0\.0" is not an address block/],
     [{ "proxy-mode": "userspace" }, /^--proxy-mode: "userspace" is not one of nftables, iptables, ipvs$/],
+    [{ "nodeport-addresses": "primary,10.0.0.0/8" }, /^--nodeport-addresses: "primary,10\.0\.0\.0\/8" is both primary and blocks/],
+    [{ "nodeport-addresses": "10.0.0.1" }, /^--nodeport-addresses: "10\.0\.0\.1" is not an address block/],
     [{ "healthz-bind-address": "10256" }, /^--healthz-bind-address: "10256" is not ADDRESS:PORT such as 0\.0\.0\.0:10256/],
     [{ "metrics-bind-address": "nowhere:1" }, /^--metrics-bind-address: "nowhere" is not an IP address$/],
     [{ nonsense: "1" }, /^command line: Unknown option '--nonsense'/],

@@ -5,6 +5,7 @@ import { type Addr, type AddrPort, type Family, type Prefix, parseAddr, parsePre
 import { BACKENDS, type OverlayBackend } from "#overlay";
 import { PROXY_MODES, type ProxyMode } from "#proxy";
 import { parseBind } from "./bind-address.ts";
+import { parseNodePortAddresses } from "./node-port-addresses.ts";
 
 export interface AgentFlags {
   readonly kubeconfig: string;
@@ -18,6 +19,9 @@ export interface AgentFlags {
   readonly serviceCidrs: readonly Prefix[];
   readonly clusterCidrs: readonly Prefix[];
   readonly proxyMode: ProxyMode;
+  /** Where NodePorts answer; absent: at `nodeAddrs`. */
+  readonly nodePortAddresses?: readonly Prefix[];
+  readonly localhostNodePorts: boolean;
   /** Where the proxy's /healthz and /livez are, and where its /metrics. */
   readonly healthz: readonly AddrPort[];
   readonly metrics: readonly AddrPort[];
@@ -39,6 +43,8 @@ export const USAGE = `usage: agent FLAGS
   --service-cidr A[,B]        where Service addresses come from
   --cluster-cidr A[,B]        where the nodes' Pod CIDRs come from
   --proxy-mode MODE           how Services are made: nftables, iptables or ipvs (nftables)
+  --nodeport-addresses LIST   where NodePorts answer: primary (the node's addresses), or at addresses in blocks A,B (primary)
+  --localhost-nodeports       TCP NodePorts answer at 127.0.0.1 and ::1 too
   --healthz-bind-address A:P  where the proxy answers /healthz and /livez; "" is nowhere (0.0.0.0:10256 and [::]:10256)
   --metrics-bind-address A:P  where the proxy answers /metrics; "" is nowhere (127.0.0.1:10249)
   --kubelet-token-file FILE   the token that the API server shows for logs and exec
@@ -56,6 +62,8 @@ const OPTIONS = {
   "service-cidr": { type: "string" },
   "cluster-cidr": { type: "string" },
   "proxy-mode": { type: "string", default: "nftables" },
+  "nodeport-addresses": { type: "string", default: "primary" },
+  "localhost-nodeports": { type: "boolean", default: false },
   "healthz-bind-address": { type: "string" },
   "metrics-bind-address": { type: "string" },
   "kubelet-token-file": { type: "string" },
@@ -66,7 +74,7 @@ const OPTIONS = {
 /** Throws InputError whose field is the flag. */
 export function parseFlags(args: readonly string[], defaultImageDir: string): AgentFlags {
   const values = parse(args);
-  const required = (flag: keyof typeof OPTIONS): string => {
+  const required = (flag: Exclude<keyof typeof OPTIONS, "localhost-nodeports">): string => {
     const value = values[flag];
     if (value === undefined || value === "") throw new InputError(`--${flag}`, "is missing");
     return value;
@@ -93,6 +101,8 @@ export function parseFlags(args: readonly string[], defaultImageDir: string): Ag
     serviceCidrs: cidrs("--service-cidr", required("service-cidr")),
     clusterCidrs: cidrs("--cluster-cidr", required("cluster-cidr")),
     proxyMode: parseProxyMode(values["proxy-mode"]),
+    ...parseNodePortAddresses("--nodeport-addresses", values["nodeport-addresses"]),
+    localhostNodePorts: values["localhost-nodeports"],
     healthz: parseBind("--healthz-bind-address", values["healthz-bind-address"], "healthz"),
     metrics: parseBind("--metrics-bind-address", values["metrics-bind-address"], "metrics"),
     kubeletTokenFile: required("kubelet-token-file"),

@@ -66,7 +66,8 @@ async function main(flags: AgentFlags): Promise<void> {
   const runtime = startRuntime(flags, network.pods);
   const networkReady = Promise.all([network.open(runtime), network.ready, proxy.synced]).then(() => undefined);
   const { services } = informers;
-  const kubelet = startKubelet({ ...kubeletSettings(flags), client, runtime, signal, services, networkReady });
+  const debugPages = { services: ([namespace, name]: readonly string[]) => proxy.inspect(`${namespace}/${name}`) };
+  const kubelet = startKubelet({ ...kubeletSettings(flags), client, runtime, signal, services, networkReady, debugPages });
 
   function end(code: number): void {
     abort.abort();
@@ -82,12 +83,14 @@ async function main(flags: AgentFlags): Promise<void> {
   settleMemory(SETTLE_MS);
 }
 
-function proxySettings(flags: AgentFlags): Pick<ProxyOptions, "node" | "podCidrs" | "serviceCidrs" | "mode" | "healthz" | "metricsAt"> {
+function proxySettings(flags: AgentFlags): Partial<ProxyOptions> & Pick<ProxyOptions, "node" | "podCidrs" | "serviceCidrs"> {
   return {
     node: { name: flags.nodeName, addresses: flags.nodeAddrs },
     podCidrs: flags.clusterCidrs,
     serviceCidrs: flags.serviceCidrs,
     mode: flags.proxyMode,
+    ...(flags.nodePortAddresses && { nodePortAddresses: flags.nodePortAddresses }),
+    localhostNodePorts: flags.localhostNodePorts,
     healthz: flags.healthz,
     metricsAt: flags.metrics,
   };

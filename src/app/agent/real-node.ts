@@ -28,6 +28,9 @@ export interface RealNodeOptions {
   readonly detectLocal: "ClusterCIDR" | "NodeCIDR";
   /** Absent: what ServiceCIDR objects say. */
   readonly serviceCidrs: readonly Prefix[] | undefined;
+  /** Where NodePorts answer; absent: at the Node's addresses. */
+  readonly nodePortAddresses?: readonly Prefix[];
+  readonly localhostNodePorts: boolean;
   readonly healthz: readonly AddrPort[];
   readonly metrics: readonly AddrPort[];
   readonly logger: Logger;
@@ -67,6 +70,8 @@ export async function startRealNode(options: RealNodeOptions): Promise<ServicePr
     followNodeAddresses: true,
     ...cidrs(),
     mode,
+    ...(options.nodePortAddresses && { nodePortAddresses: options.nodePortAddresses }),
+    localhostNodePorts: options.localhostNodePorts,
     healthz: options.healthz,
     metricsAt: options.metrics,
     events: createEventRecorder(client, { component: "fairlead-agent", host: nodeName, logger }),

@@ -60,6 +60,15 @@ program
   .action(async (options) => (await import("./commands/status.ts")).status(options));
 
 program
+  .command("service <name>")
+  .description("what each node does for a Service: its addresses, who is behind them and why, remembered clients, live flows")
+  .addOption(clusterOption())
+  .addOption(namespaceOption())
+  .option("--node <node>", "only this node")
+  .addOption(new Option("-o, --output <format>", "output format").choices(["text", "wide", "json", "yaml"]).default("text"))
+  .action(async (service, options) => (await import("./commands/service.ts")).service(service, options));
+
+program
   .command("kubeconfig")
   .description("print the kubeconfig of a cluster")
   .addOption(clusterOption())
@@ -146,6 +155,12 @@ program
       .default("ClusterCIDR"),
   )
   .option("--service-cidr <blocks>", "where Services have their addresses from: A,B (default: the cluster's ServiceCIDR objects)")
+  .option(
+    "--nodeport-addresses <list>",
+    "where NodePorts answer: primary (the Node's addresses), or at addresses in the blocks A,B",
+    "primary",
+  )
+  .option("--localhost-nodeports", "TCP NodePorts answer at 127.0.0.1 and ::1 too, through this process", false)
   .optionsGroup("Who asks how it is:")
   .option("--healthz-bind-address <address:port>", 'of /healthz and /livez, "" is none (default: 0.0.0.0:10256 and [::]:10256)')
   .option("--metrics-bind-address <address:port>", 'of /metrics and /proxyMode, "" is none (default: 127.0.0.1:10249)')

@@ -6,6 +6,7 @@ import type { ProxyMode } from "#proxy";
 import { parseBlocks } from "../../agent/address-blocks.ts";
 import { parseBind } from "../../agent/bind-address.ts";
 import { cleanUp } from "../../agent/cleanup.ts";
+import { parseNodePortAddresses } from "../../agent/node-port-addresses.ts";
 import { type RealNodeOptions, startRealNode } from "../../agent/real-node.ts";
 import { createConsoleLogger } from "../../console-log.ts";
 import { createLogger } from "../../log.ts";
@@ -21,6 +22,8 @@ export interface AgentOptions {
   readonly clusterCidr?: string;
   readonly detectLocalMode: "ClusterCIDR" | "NodeCIDR";
   readonly serviceCidr?: string;
+  readonly nodeportAddresses?: string;
+  readonly localhostNodeports: boolean;
   readonly healthzBindAddress?: string;
   readonly metricsBindAddress?: string;
   readonly logFormat: "auto" | "json" | "text";
@@ -72,6 +75,8 @@ function nodeOptions(options: AgentOptions, logger: Logger, signal: AbortSignal)
     clusterCidrs: clusterCidr === undefined ? undefined : parseBlocks("--cluster-cidr", clusterCidr),
     detectLocal: options.detectLocalMode,
     serviceCidrs: serviceCidr === undefined ? undefined : parseBlocks("--service-cidr", serviceCidr),
+    ...parseNodePortAddresses("--nodeport-addresses", options.nodeportAddresses),
+    localhostNodePorts: options.localhostNodeports,
     healthz: parseBind("--healthz-bind-address", options.healthzBindAddress, "healthz"),
     metrics: parseBind("--metrics-bind-address", options.metricsBindAddress, "metrics"),
     logger,
