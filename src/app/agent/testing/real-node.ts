@@ -14,7 +14,7 @@ import { checkMode, PROXY_MODES, type ProxyMode } from "#proxy";
 import { base64, kubeconfig } from "../../cli/pki.ts";
 import { startTestCluster } from "./harness.ts";
 
-const [home = assert.fail("no directory"), modeText, kubectl = "kubectl"] = process.argv.slice(2);
+const [home = assert.fail("no directory"), modeText, kubectl = "kubectl", patience = "1"] = process.argv.slice(2);
 const mode: ProxyMode = PROXY_MODES.find((one) => one === modeText) ?? assert.fail("no mode");
 try {
   checkMode(mode);
@@ -23,10 +23,12 @@ try {
   process.exit(0);
 }
 
+const PATIENCE = Number(patience);
+
 setTimeout(() => {
-  console.error("still waiting after 70 s");
+  console.error("it takes too long");
   process.exit(1);
-}, 70_000).unref();
+}, 70_000 * PATIENCE).unref();
 
 const cluster = await startTestCluster(home, { nodes: 1 }, { withAgents: false });
 const { plan, client } = cluster;
@@ -86,7 +88,7 @@ function start(args: readonly string[]): ChildProcess {
 
 function runToEnd(args: readonly string[], wrap?: readonly string[]): { status: number | null; stdout: string; stderr: string } {
   const [command, rest] = cli(args, wrap);
-  return node.run(() => spawnSync(command, rest, { encoding: "utf8", timeout: 20_000 }));
+  return node.run(() => spawnSync(command, rest, { encoding: "utf8", timeout: 20_000 * PATIENCE }));
 }
 
 /** What is wrong is said at once, and why. */
@@ -282,7 +284,7 @@ async function http(ip: string, port: number, path: string): Promise<{ status: n
 }
 
 async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  const limit = Date.now() + 15_000;
+  const limit = Date.now() + 15_000 * PATIENCE;
   while (!(await check())) {
     if (Date.now() > limit) assert.fail(`never: ${what}\n${log}`);
     await systemClock.sleep(25);
