@@ -24,7 +24,7 @@ export function ephemeralContainersOf(pod: Pod): readonly EphemeralContainer[] {
   return pod.spec?.ephemeralContainers ?? [];
 }
 
-export function allContainersOf(pod: Pod): readonly Container[] {
+function allContainersOf(pod: Pod): readonly Container[] {
   return [...containersOf(pod), ...initContainersOf(pod), ...ephemeralContainersOf(pod)];
 }
 

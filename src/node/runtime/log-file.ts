@@ -10,7 +10,7 @@ export interface LogLimits {
   readonly maxFiles: number;
 }
 
-export const DEFAULT_LOG_LIMITS: LogLimits = { maxBytes: 10 << 20, maxFiles: 5 };
+const DEFAULT_LOG_LIMITS: LogLimits = { maxBytes: 10 << 20, maxFiles: 5 };
 
 /** `<log>.20260131-235959.123` and such, the oldest first, with their paths; without the log itself. */
 export function rotatedLogs(file: string): string[] {
