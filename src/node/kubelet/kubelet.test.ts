@@ -288,6 +288,36 @@ describe("the end of a pod", () => {
     await until("files", () => !existsSync(`${kubelet.dir}/pods/${pod.metadata.uid}`));
   });
 
+  test("readiness is asked and reported while it ends", async () => {
+    await kubelet.start().ready;
+    kubelet.runtime.deaf.add("c");
+    const readinessProbe = { exec: { command: ["ok"] }, periodSeconds: 0.02, failureThreshold: 1 };
+    await kubelet.client.create(PODS, podOf({ containers: [{ name: "c", image: "x", readinessProbe }] }));
+    await kubelet.podWhere("ready", isReady);
+    await kubelet.client.delete(PODS, KEY);
+    await until("SIGTERM", () => kubelet.runtime.calls.includes("stop c/0 30"));
+    assert.equal(isReady(await kubelet.client.get(PODS, KEY)), true, "it serves still");
+    kubelet.runtime.onExec = () => ({ stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), exitCode: 1 });
+    const ending = await kubelet.podWhere("not ready", (pod) => !isReady(pod));
+    assert.equal(ending.status?.phase, "Running");
+    assert.equal(kubelet.runtime.calls.filter((call) => call.startsWith("stop")).length, 1);
+    kubelet.runtime.exit("c", 0);
+    await until("gone", () => kubelet.isGone());
+  });
+
+  test("that nobody answers any more is said before the address goes", async () => {
+    await kubelet.start().ready;
+    await kubelet.client.create(PODS, podOf());
+    await kubelet.podWhere("ready", isReady);
+    const stopped = Promise.withResolvers<void>();
+    kubelet.runtime.beforeSandboxStops = stopped.promise;
+    await kubelet.client.delete(PODS, KEY);
+    await kubelet.podWhere("not ready", (pod) => !isReady(pod));
+    assert.equal([...kubelet.runtime.sandboxes.values()][0]?.status.state, "ready");
+    stopped.resolve();
+    await until("gone", () => kubelet.isGone());
+  });
+
   test("a second deletion shortens the time of the first", async () => {
     await kubelet.start().ready;
     kubelet.runtime.deaf.add("c");

@@ -1,6 +1,6 @@
 // The life of one pod on this node. `sync` looks at what should be and what is, does the next step, and reports; it is called again
 // whenever something has changed, never twice at a time.
-import type { Container, PodStatus } from "kubernetes-types/core/v1";
+import type { Container } from "kubernetes-types/core/v1";
 import { errorCode, errorMessage } from "#base";
 import { isConflict, isNotFound } from "#client";
 import { PODS } from "#kube";
@@ -26,7 +26,7 @@ import {
   usesHostNetwork,
 } from "./pod-spec.ts";
 import { PodStarter } from "./pod-starter.ts";
-import { podStatus, type Waiting } from "./status.ts";
+import { podStatus, saysReady, type Waiting, withOthersConditions } from "./status.ts";
 import { PodVolumes } from "./volumes/index.ts";
 import { TokenStore } from "./volumes/tokens.ts";
 
@@ -320,6 +320,8 @@ export class PodWorker {
     const running = this.#running(observed);
     if (running.length > 0) {
       this.#endAll(running, this.#deadlineMs);
+      // While it ends it may still serve: who leads traffic to it goes by its readiness (KEP-1669, conditions of EndpointSlices).
+      if (!this.#gone) this.#report(observed, false);
       return undefined;
     }
     this.#probes.close();
@@ -346,6 +348,8 @@ export class PodWorker {
   async #removeEverything(observed: Observed): Promise<void> {
     const { runtime, client, statuses, objects } = this.#node;
     const { name, namespace, uid } = this.#pod.metadata;
+    // Nobody answers there any more: whoever still sends is to know before the address goes.
+    if (!this.#gone && saysReady(this.#node.statuses.latest(this.#pod))) this.#report(observed, true);
     if (observed.sandbox !== undefined) await runtime.stopPodSandbox(observed.sandbox.id);
     if (!this.#gone) {
       this.#waiting.clear();
@@ -366,7 +370,7 @@ export class PodWorker {
 
   #report(observed: Observed, finished: boolean): void {
     const { statuses, settings, clock } = this.#node;
-    const pod = { ...this.#pod, status: this.#statusBefore() };
+    const pod = { ...this.#pod, status: withOthersConditions(statuses.latest(this.#pod), this.#pod) };
     const status = podStatus({
       pod,
       observed,
@@ -380,16 +384,6 @@ export class PodWorker {
       nowMs: clock.now(),
     });
     statuses.set(this.#pod, status);
-  }
-
-  /** Our own last status with the conditions that others have set since. */
-  #statusBefore(): PodStatus {
-    const ours = this.#node.statuses.latest(this.#pod);
-    const known = new Set((ours.conditions ?? []).map(({ type }) => type));
-    const theirs = this.#pod.status?.conditions ?? [];
-    const gates = new Set((this.#pod.spec?.readinessGates ?? []).map(({ conditionType }) => conditionType));
-    const kept = (ours.conditions ?? []).filter(({ type }) => !gates.has(type));
-    return { ...ours, conditions: [...kept, ...theirs.filter(({ type }) => gates.has(type) || !known.has(type))] };
   }
 
   #terminationMessage(observed: Observed, id: string): string | undefined {

@@ -225,3 +225,16 @@ function readyVerdict({ pod }: StatusInput, containersReady: Verdict): Verdict {
     .join(", ");
   return { status: false, reason: "ReadinessGatesNotReady", message };
 }
+
+export function saysReady({ conditions = [] }: PodStatus): boolean {
+  return conditions.some(({ type, status }) => type === "Ready" && status === "True");
+}
+
+/** Our own last status with the conditions that others have set since. */
+export function withOthersConditions(ours: PodStatus, pod: StoredPod): PodStatus {
+  const known = new Set((ours.conditions ?? []).map(({ type }) => type));
+  const theirs = pod.status?.conditions ?? [];
+  const gates = new Set((pod.spec?.readinessGates ?? []).map(({ conditionType }) => conditionType));
+  const kept = (ours.conditions ?? []).filter(({ type }) => !gates.has(type));
+  return { ...ours, conditions: [...kept, ...theirs.filter(({ type }) => gates.has(type) || !known.has(type))] };
+}

@@ -37,6 +37,8 @@ export class FakeRuntime implements RuntimeService, ImageService {
   /** Making a sandbox is never answered, though it is made. */
   sandboxHeld = false;
   sandboxError: Error | undefined;
+  /** A sandbox is stopped no sooner than this. */
+  beforeSandboxStops: Promise<void> | undefined;
   execDelayMs = 0;
   /** Answers exec; undefined never answers. */
   onExec: (name: string, command: readonly string[]) => ExecResult = () => ({
@@ -72,6 +74,7 @@ export class FakeRuntime implements RuntimeService, ImageService {
   }
 
   async stopPodSandbox(id: string): Promise<void> {
+    await this.beforeSandboxStops;
     const sandbox = this.sandboxes.get(id);
     if (sandbox === undefined) return;
     sandbox.status = { ...sandbox.status, state: "notReady" };

@@ -16,7 +16,9 @@ export async function forwardPortsOverChannels(client: WebSocket, ports: readonl
   client.on("message", (message: Buffer) => {
     const number = message[0] ?? 0;
     const channel = number % 2 === 0 ? channels[number / 2] : undefined;
-    if (channel?.push(message.subarray(1)) === false) client.pause();
+    // Nobody reads any more what comes for a port that has ended: it must not hold back the other ones.
+    if (channel === undefined || channel.writableEnded) return;
+    if (!channel.push(message.subarray(1))) client.pause();
   });
   void closed.then(() => {
     for (const channel of channels) channel.destroy();
@@ -35,11 +37,17 @@ export async function forwardPortsOverChannels(client: WebSocket, ports: readonl
   await closed;
 }
 
+/** A channel has no end of its own: where the pod has said all, nothing more is taken from the client. */
 function dataChannel(client: WebSocket, number: number): Duplex {
   const channel = new Duplex({
     autoDestroy: false,
     read: () => client.resume(),
     write: (chunk: Buffer, _encoding, done) => void send(client, number, chunk).then(() => done()),
+    final(done) {
+      this.push(null);
+      client.resume();
+      done();
+    },
   });
   return channel.on("error", () => {});
 }

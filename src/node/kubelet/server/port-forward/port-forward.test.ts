@@ -189,6 +189,27 @@ test("over channels of a WebSocket, two for each port of the query", async () =>
   socket.terminate();
 });
 
+test("a port that is refused does not hold back the other ones, and the connection ends with the last of them", async () => {
+  const socket = webSocket(["v4.channel.k8s.io"], `?ports=${closedPort}&ports=${port}`);
+  const closed = once(socket, "close");
+  let refusal = "";
+  let echoed = "";
+  socket.on("message", (message: Buffer) => {
+    if (message[0] === 1) refusal += message.toString("latin1", 1);
+    if (message[0] === 2) echoed += message.toString("latin1", 1);
+  });
+  await once(socket, "open");
+  await until(() => refusal.includes("ECONNREFUSED") && connections.size === 1);
+  const [connection] = connections;
+  const arrived = new Promise((resolve) => connection?.once("data", resolve));
+  for (let i = 0; i < 20; i++) socket.send(Buffer.concat([Buffer.of(0), Buffer.alloc(64 * 1024)]));
+  socket.send(Buffer.from("\x02hello"));
+  await arrived;
+  connection?.end("bye");
+  await closed;
+  assert.ok(echoed.endsWith("bye"));
+});
+
 test("what cannot be served is refused before the upgrade", async () => {
   const spdy = (path: string, protocol = "portforward.k8s.io"): Promise<SpdyTestClient> =>
     SpdyTestClient.open(PORT, path, "secret", [protocol]);
