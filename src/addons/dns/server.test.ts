@@ -292,6 +292,14 @@ test("before the cluster is known: alive, not ready, SERVFAIL", async (t) => {
   assert.deepEqual(replyText(await askUdp(port, queryBytes("A", WEB))), ["SERVFAIL"]);
 });
 
+test("one that leaves is not ready, and answers to the end", async (t) => {
+  const server = await start(t, { statusPorts: { health: 0, ready: 0 } });
+  server.leave();
+  assert.equal((await page(server.statusPorts.ready, "/ready")).status, 503);
+  assert.equal((await page(server.statusPorts.health, "/health")).status, 200);
+  assert.match(replyText(await askUdp(server.port, queryBytes("A", WEB))).join("\n"), /NOERROR/);
+});
+
 test("status pages and metrics under CoreDNS's names", async (t) => {
   const { port, statusPorts } = await start(t, { statusPorts: { health: 0, ready: 0, metrics: 0 } });
   assert.deepEqual(await page(statusPorts.ready, "/ready"), { status: 200, body: "OK" });

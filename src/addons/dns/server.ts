@@ -36,6 +36,8 @@ export interface DnsServer {
   readonly statusPorts: StatusPorts;
   /** Resolves once the cluster's names are known; before that they are answered with SERVFAIL. */
   readonly synced: Promise<void>;
+  /** `/ready` says no from now on, and all goes on being answered: for the time until clients have been led elsewhere. */
+  leave(): void;
   close(): Promise<void>;
 }
 
@@ -67,11 +69,12 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
   const onProgrammed = (seconds: number): void => metrics.programmed(seconds);
   const following = follow({ client, index, clock, logger, signal: abort.signal, onProgrammed });
   const handler = new DnsHandler({ zones, hasSynced: () => following.hasSynced(), forwarder, cache, metrics, clock, logger });
+  let leaving = false;
   try {
     const listeners = await listen({ handler, logger, addresses: options.addresses ?? ["0.0.0.0", "::"], port: options.port ?? 53 });
     const pages = await serveStatusPages(
       options.statusPorts ?? {},
-      () => following.hasSynced(),
+      () => following.hasSynced() && !leaving,
       () => metrics.format(cache.sizes()),
     ).catch(async (err: unknown) => {
       await listeners.close();
@@ -84,7 +87,10 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
       pages.close();
       await listeners.close();
     };
-    return { port: listeners.port, statusPorts: pages.ports, synced: following.synced, close };
+    const leave = (): void => {
+      leaving = true;
+    };
+    return { port: listeners.port, statusPorts: pages.ports, synced: following.synced, leave, close };
   } catch (err) {
     abort.abort();
     forwarder.close();

@@ -56,7 +56,8 @@ function dnsDeployment(plan: ClusterPlan): KubeObject {
       { name: "dns-tcp", containerPort: 53, protocol: "TCP" },
       { name: "metrics", containerPort: PORT_METRICS, protocol: "TCP" },
     ],
-    readinessProbe: { httpGet: { path: "/ready", port: 8181 } },
+    // Soon enough for the time that a pod which ends goes on answering (`--lameduck`, 5 s); a slow machine is no reason to leave.
+    readinessProbe: { httpGet: { path: "/ready", port: 8181 }, periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 3 },
     livenessProbe: { httpGet: { path: "/health", port: 8080 }, initialDelaySeconds: 60, timeoutSeconds: 5, failureThreshold: 5 },
   };
   // There are no more replicas than nodes, so each finds one of its own; a preference would put both on the node that is Ready first.

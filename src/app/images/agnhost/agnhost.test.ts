@@ -63,7 +63,8 @@ test("the UDP server answers hostname, clientip and echo, and nothing else", () 
 });
 
 test("netexec's endpoints", async () => {
-  const server = serveRoutes(netexecRoutes({ ready: true, shutdown: () => {} }));
+  const state = { ready: true, ending: false, shutdown: () => {} };
+  const server = serveRoutes(netexecRoutes(state));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   try {
@@ -73,6 +74,10 @@ test("netexec's endpoints", async () => {
     };
     assert.deepEqual(await get("/hostname"), [200, hostName()]);
     assert.deepEqual(await get("/hostName"), [200, hostName()]);
+    assert.deepEqual(await get("/healthz"), [200, ""]);
+    assert.deepEqual(await get("/readyz"), [200, "ok"]);
+    state.ending = true;
+    assert.deepEqual(await get("/readyz"), [503, "shutting down"]);
     assert.deepEqual(await get("/healthz"), [200, ""]);
     assert.deepEqual(await get("/echo?msg=hi%20there&code=202"), [202, "hi there"]);
     assert.deepEqual(await get("/serverport"), [200, String(port)]);

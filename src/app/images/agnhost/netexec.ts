@@ -13,6 +13,8 @@ import { serveUdp } from "./udp.ts";
 interface State {
   /** True while the UDP server answers; /healthz says so. */
   ready: boolean;
+  /** SIGTERM has come; /readyz says so. */
+  ending: boolean;
   shutdown: (code: number, timeoutMs: number) => void;
 }
 
@@ -24,11 +26,12 @@ const FLAGS = {
   "sctp-port": -1,
   "http-override": "",
   "udp-listen-addresses": "",
+  "delay-shutdown": 0,
 } as const;
 
 export function netexec(args: readonly string[]): void {
   const { values } = parseFlags(args, FLAGS);
-  const state: State = { ready: false, shutdown: (code) => process.exit(code) };
+  const state: State = { ready: false, ending: false, shutdown: (code) => process.exit(code) };
   if (values["udp-port"] !== -1) startUdp(values["udp-port"], values["udp-listen-addresses"], state);
   if (values["sctp-port"] !== -1) log("SCTP sockets are not available in this agnhost; --sctp-port is ignored");
 
@@ -40,6 +43,19 @@ export function netexec(args: readonly string[]): void {
   server.on("error", (err) => fatal(err.message));
   server.listen(values["http-port"]);
   log(`Started HTTP server on port ${values["http-port"]}`);
+  endOnSigterm(server, state, values["delay-shutdown"]);
+}
+
+/** Goes on serving for as long as `--delay-shutdown` says; clients that keep connections are asked to make new ones, elsewhere. */
+function endOnSigterm(server: Server, state: State, delaySeconds: number): void {
+  process.removeAllListeners("SIGTERM");
+  process.once("SIGTERM", () => {
+    state.ending = true;
+    if (delaySeconds === 0) process.exit(0);
+    log(`Sleeping ${delaySeconds} seconds before terminating...`);
+    server.prependListener("request", (_, res) => res.setHeader("connection", "close"));
+    setTimeout(() => process.exit(0), delaySeconds * 1000);
+  });
 }
 
 function startUdp(port: number, addresses: string, state: State): void {
@@ -94,6 +110,10 @@ export function netexecRoutes(state: State): Record<string, Handler> {
     "/healthz": ({ res }) => sendText(res, "", state.ready ? 200 : 412),
     "/hostname": hostname,
     "/hostName": hostname,
+    "/readyz": ({ res }) => {
+      if (state.ending) sendText(res, "shutting down", 503);
+      else sendText(res, state.ready ? "ok" : "", state.ready ? 200 : 412);
+    },
     "/redirect": redirect,
     "/shell": shell,
     "/shutdown": () => process.exit(0),

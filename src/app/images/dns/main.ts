@@ -1,9 +1,10 @@
 // The `dns` program: the cluster's DNS server, as the pods of the Deployment `coredns` run it.
 import { writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { errorMessage, InputError } from "#base";
 import { createHttpClient, inClusterConfig, readKubeconfig } from "#client";
-import { parseUpstream, readNameservers, startDnsServer, type Upstream, withoutSelf } from "#dns";
+import { type DnsServer, parseUpstream, readNameservers, startDnsServer, type Upstream, withoutSelf } from "#dns";
 import { parseKey } from "#kube";
 import { createJsonLogger } from "./json-logger.ts";
 
@@ -17,6 +18,7 @@ const USAGE = `usage: dns [FLAGS]
   --upstream ADDRESS       name server for other names, may be repeated; "none" for none (those of --resolv-conf)
   --resolv-conf FILE       where to read name servers from (/etc/resolv.conf)
   --cache-seconds N        keep answers of upstreams for at most this long (30)
+  --lameduck SECONDS       how long to go on answering after SIGTERM, with /ready failing (5)
   --health-port N, --ready-port N, --metrics-port N   (8080, 8181, 9153; 0 for none)
   --kubeconfig FILE        a kubeconfig in JSON form (the pod's service account)`;
 
@@ -44,8 +46,9 @@ try {
     cacheSeconds: number("cache-seconds", 0, 3600),
     statusPorts: { health: statusPort("health-port"), ready: statusPort("ready-port"), metrics: statusPort("metrics-port") },
   });
+  const lameduckMs = number("lameduck", 0, 600) * 1000;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.once(signal, () => void server.close().then(() => process.exit(0)));
+    process.once(signal, () => void leave(server, signal === "SIGTERM" ? lameduckMs : 0));
   }
   await server.synced;
   const readyFd = process.env["FAIRLEAD_READY_FD"];
@@ -54,6 +57,17 @@ try {
 } catch (err) {
   logger.error(errorMessage(err));
   process.exit(1);
+}
+
+/**
+ * Clients that keep their port stay with this server until it is not ready (coredns.io/plugins/health, `lameduck`; 5 s is kubeadm's): until
+ * then they are answered.
+ */
+async function leave(server: DnsServer, lameduckMs: number): Promise<void> {
+  server.leave();
+  await sleep(lameduckMs);
+  await server.close();
+  process.exit(0);
 }
 
 function readFlags(): { values: Flags } {
@@ -69,6 +83,7 @@ function readFlags(): { values: Flags } {
         upstream: { type: "string", multiple: true },
         "resolv-conf": { type: "string", default: "/etc/resolv.conf" },
         "cache-seconds": { type: "string", default: "30" },
+        lameduck: { type: "string", default: "5" },
         "health-port": { type: "string", default: "8080" },
         "ready-port": { type: "string", default: "8181" },
         "metrics-port": { type: "string", default: "9153" },
@@ -92,6 +107,7 @@ interface Flags {
   upstream?: string[];
   "resolv-conf": string;
   "cache-seconds": string;
+  lameduck: string;
   "health-port": string;
   "ready-port": string;
   "metrics-port": string;
@@ -99,7 +115,7 @@ interface Flags {
   help: boolean;
 }
 
-type NumberFlag = "port" | "ttl" | "cache-seconds" | "health-port" | "ready-port" | "metrics-port";
+type NumberFlag = "port" | "ttl" | "cache-seconds" | "lameduck" | "health-port" | "ready-port" | "metrics-port";
 
 function number(flag: NumberFlag, min: number, max: number): number {
   const text = values[flag];
