@@ -148,6 +148,7 @@ program
   .addOption(new Option("--log-format <format>", "auto is text on a terminal").choices(["auto", "json", "text"]).default("auto"))
   .optionsGroup("The cluster:")
   .option("--kubeconfig <file>", "where the API server is (default: the service account of the pod that this runs in)")
+  .option("--server <url>", "reach the API server here instead: a pod's own way to it is a Service, which this agent is to make first")
   .option("--cluster-cidr <blocks>", "where pods have their addresses from: A,B (default: the Pod CIDRs of all Nodes)")
   .addOption(
     new Option("--detect-local-mode <mode>", "without --cluster-cidr: the Pod CIDRs of all Nodes, or of this one")

@@ -98,6 +98,7 @@ async function refusals(): Promise<void> {
   writeConfig(stranger, { token: "nobody" });
   const cases: [string[], number, RegExp][] = [
     [["--only", "proxy", "--kubeconfig", stranger, "--node-name", "node-1"], 1, /does not let this agent in.*system:node-proxier/],
+    [[...base, "--server", "10.0.0.1:6443"], 2, /--server: "10\.0\.0\.1:6443" is not a URL/],
     [[...base, "--cluster-cidr", "10.244.0.0"], 2, /--cluster-cidr: "10\.244\.0\.0" is not/],
     [[...base, "--metrics-bind-address", "1"], 2, /--metrics-bind-address: "1" is not ADDRESS:PORT/],
     [["--only", "dns"], 2, /Allowed choices are proxy/],

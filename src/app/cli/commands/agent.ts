@@ -2,6 +2,7 @@
 import { writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { errorMessage, FairleadError, InputError, type Logger, systemClock } from "#base";
+import type { ClientConfig } from "#client";
 import type { ProxyMode } from "#proxy";
 import { parseBlocks } from "../../agent/address-blocks.ts";
 import { parseBind } from "../../agent/bind-address.ts";
@@ -17,6 +18,7 @@ import { paint } from "../terminal.ts";
 export interface AgentOptions {
   readonly only?: "proxy";
   readonly kubeconfig?: string;
+  readonly server?: string;
   readonly nodeName?: string;
   readonly proxyMode: ProxyMode;
   readonly clusterCidr?: string;
@@ -69,7 +71,7 @@ async function run(options: AgentOptions): Promise<number> {
 function nodeOptions(options: AgentOptions, logger: Logger, signal: AbortSignal): RealNodeOptions {
   const { clusterCidr, serviceCidr } = options;
   return {
-    config: readClientConfig(options.kubeconfig),
+    config: withServer(readClientConfig(options.kubeconfig), options.server),
     nodeName: (options.nodeName ?? hostname()).trim().toLowerCase(),
     mode: options.proxyMode,
     clusterCidrs: clusterCidr === undefined ? undefined : parseBlocks("--cluster-cidr", clusterCidr),
@@ -82,6 +84,14 @@ function nodeOptions(options: AgentOptions, logger: Logger, signal: AbortSignal)
     logger,
     signal,
   };
+}
+
+function withServer(config: ClientConfig, server: string | undefined): ClientConfig {
+  if (server === undefined) return config;
+  const protocol = URL.parse(server)?.protocol;
+  if (protocol !== "https:" && protocol !== "http:")
+    throw new InputError("--server", `"${server}" is not a URL such as https://10.0.0.1:6443`);
+  return { ...config, server };
 }
 
 function tellReady(logger: Logger, { proxyMode }: AgentOptions): void {
