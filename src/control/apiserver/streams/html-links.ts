@@ -35,9 +35,10 @@ const LINKS: Readonly<Record<string, readonly string[]>> = {
 const RAW_TEXT: ReadonlySet<string> = new Set(["script", "style", "textarea", "title", "xmp"]);
 
 const TAG = /^<([a-zA-Z][^\s/>]*)((?:[^>"']|"[^"]*"|'[^']*')*)>/;
-const ATTRIBUTE = /([^\s=/>"']+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>"']+)/g;
+/** A name without a value counts too: it is looked at once then, however long it is. */
+const ATTRIBUTE = /([^\s=/>"']+)(?:(\s*=\s*)("[^"]*"|'[^']*'|[^\s>"']+))?/g;
 
-/** What a tag or comment that never ends is taken for: text. */
+/** So much of a tag or comment that does not end is taken for text, whatever is in it: a page is to cost what its length is. */
 const MAX_PENDING = 1 << 16;
 
 /** Maps the value of one link to what is to stand in its place. */
@@ -82,7 +83,7 @@ export class HtmlLinks {
         this.#pending = all.slice(open);
         return out;
       }
-      const [length, replacement] = piece ?? [1, "<"];
+      const [length, replacement] = piece ?? [MAX_PENDING, all.slice(open, open + MAX_PENDING)];
       out += replacement;
       at += length;
     }
@@ -123,8 +124,8 @@ export class HtmlLinks {
   }
 
   #attributes(text: string, names: readonly string[]): string {
-    return text.replace(ATTRIBUTE, (whole, name: string, equals: string, value: string) => {
-      if (!names.includes(name.toLowerCase())) return whole;
+    return text.replace(ATTRIBUTE, (whole, name: string, equals?: string, value = "") => {
+      if (equals === undefined || !names.includes(name.toLowerCase())) return whole;
       const quote = value.startsWith('"') || value.startsWith("'") ? (value[0] ?? "") : "";
       return `${name}${equals}${quote}${this.#map(quote === "" ? value : value.slice(1, -1))}${quote}`;
     });
