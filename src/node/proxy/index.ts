@@ -1,5 +1,7 @@
 /** Services: from objects to a flat nftables layout. */
+
 export { PROXY_MODES, type ProxyMode } from "./dataplane.ts";
+export type { ServiceReport } from "./inspect.ts";
 export type { ProxyMetrics } from "./metrics.ts";
 export { checkMode, removeAllModes } from "./modes.ts";
 export { primaryAddresses } from "./node-watch.ts";
