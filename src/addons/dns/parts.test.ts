@@ -78,7 +78,7 @@ async function silentForwarder(
   await new Promise<void>((resolve) => udp.bind(0, "127.0.0.1", resolve));
   let nowMs = 0;
   let calls = 0;
-  const clock: Clock = { now: () => nowMs, sleep: () => new Promise(() => {}) };
+  const clock: Clock = { now: () => nowMs, sleep: () => Promise.resolve() };
   const upstreams = [{ host: "127.0.0.1", port: udp.address().port }];
   const forwarder = new Forwarder({
     upstreams,
@@ -122,6 +122,30 @@ test("a router's word about a way is believed for a while only", async (t) => {
   assert.equal(calls(), 1);
   pass(1);
   await assert.rejects(forwarder.ask(QUERY, "udp"), { message: /ENETUNREACH/ });
+});
+
+test("an upstream behind a filter that refuses TCP alone is asked all the same", async (t) => {
+  const udp = createSocket("udp4");
+  await new Promise<void>((resolve) => udp.bind(0, "127.0.0.1", resolve));
+  udp.on("message", (query, from) => {
+    const reply = Buffer.from(query);
+    reply[2] = 0x80;
+    udp.send(reply, from.port, from.address);
+  });
+  let calls = 0;
+  const forwarder = new Forwarder({
+    upstreams: [{ host: "127.0.0.1", port: udp.address().port }],
+    // The time of doubt does not pass: the answer comes in it.
+    clock: { now: () => 0, sleep: (_, signal) => new Promise((resolve) => signal?.addEventListener("abort", () => resolve())) },
+    logger: silentLogger,
+    look: async () => `connect EHOSTUNREACH, look ${++calls}`,
+  });
+  t.after(() => {
+    forwarder.close();
+    udp.close();
+  });
+  for (let i = 0; i < 3; i++) assert.equal((await forwarder.ask(QUERY, "udp")).length, QUERY.length);
+  assert.equal(calls, 1);
 });
 
 test("upstreams as text", () => {

@@ -27,6 +27,10 @@ export function findNoWay({ host, port }: Upstream, timeoutMs: number): Promise<
 const SILENCE_MS = 50;
 /** A router tells it about once a second for each destination (sysctl icmp_ratelimit): for so long what was said last is believed. */
 const BELIEVED_MS = 2000;
+/** A filter that refuses TCP alone reads like a missing route (Linux `icmp_err_convert`): the question has so long to be answered all the same. */
+const DOUBT_MS = 500;
+/** An upstream that answered in that time is not looked at for so long. */
+const FILTERED_MS = 60_000;
 /** Long enough for a second try, after 1 s: what comes back while the first is still being sent is not noticed (Linux `tcp_v4_err`). */
 const LOOK_MS = 3000;
 
@@ -42,6 +46,9 @@ export class Reach {
   readonly #options: ReachOptions;
   #looking: Promise<string | undefined> | undefined;
   #answers = false;
+  /** TCP has said that there is no way, and UDP nothing yet. */
+  #inDoubt = false;
+  #filteredUntilMs = 0;
   #noWay: { readonly err: unknown; readonly untilMs: number } | undefined;
 
   constructor(upstream: Upstream, options: ReachOptions) {
@@ -56,21 +63,29 @@ export class Reach {
 
   /** While a question waits for its answer, which `signal` tells: the network's words if there turns out to be no way. */
   async watch(signal: AbortSignal): Promise<string | undefined> {
-    if (this.#answers) await this.#options.sleep(SILENCE_MS, signal);
-    if (signal.aborted) return undefined;
-    this.#looking ??= this.#options.look(this.#upstream, LOOK_MS).finally(() => {
+    const { now, sleep, look } = this.#options;
+    if (this.#answers) await sleep(SILENCE_MS, signal);
+    if (signal.aborted || this.#filteredUntilMs > now()) return undefined;
+    this.#looking ??= look(this.#upstream, LOOK_MS).finally(() => {
       this.#looking = undefined;
     });
-    return this.#looking;
+    const why = await this.#looking;
+    if (why === undefined || signal.aborted) return undefined;
+    this.#inDoubt = true;
+    await sleep(DOUBT_MS, signal);
+    return signal.aborted ? undefined : why;
   }
 
   answered(): void {
+    if (this.#inDoubt) this.#filteredUntilMs = this.#options.now() + FILTERED_MS;
+    this.#inDoubt = false;
     this.#answers = true;
     this.#noWay = undefined;
   }
 
   /** The network has said that nothing gets there, or that nobody listens. */
   refused(err: unknown): void {
+    this.#inDoubt = false;
     this.#answers = false;
     this.#noWay = { err, untilMs: this.#options.now() + BELIEVED_MS };
   }
