@@ -31,7 +31,7 @@ import {
   IPCTNL_MSG_CT_GET,
   NFNL_SUBSYS_CTNETLINK,
 } from "./uapi/nfnetlink_conntrack.ts";
-import { AF_INET, AF_INET6 } from "./uapi/socket.ts";
+import { AF_INET, AF_INET6, AF_UNSPEC } from "./uapi/socket.ts";
 
 /** sizeof(struct nfgenmsg) */
 const NFGENMSG_BYTES = 4;
@@ -40,9 +40,9 @@ const IPPROTO_ICMPV6 = 58;
 const NO_ADDR: Addr = addrFromBytes(new Uint8Array(4));
 
 /** `type` is an IPCTNL_MSG_*. */
-export function beginConntrack(w: MessageWriter, type: number, flags: number, family: Family): void {
+export function beginConntrack(w: MessageWriter, type: number, flags: number, family: Family | undefined): void {
   w.begin((NFNL_SUBSYS_CTNETLINK << 8) | type, flags);
-  w.putU8(family === 4 ? AF_INET : AF_INET6)
+  w.putU8(family === undefined ? AF_UNSPEC : family === 4 ? AF_INET : AF_INET6)
     .putU8(0)
     .putU16be(0);
 }
@@ -139,11 +139,11 @@ class KernelConntrack implements ConntrackSocket {
     this.#netlink = new NetlinkSocket(NETLINK_NETFILTER, { ns });
   }
 
-  list(family: Family): ConntrackEntry[] {
+  list(family?: Family): ConntrackEntry[] {
     const w = new MessageWriter();
     beginConntrack(w, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
     w.end();
-    return this.#netlink.dump(w, readConntrack, `list IPv${family} connections`);
+    return this.#netlink.dump(w, readConntrack, `list ${family === undefined ? "all" : `IPv${family}`} connections`);
   }
 
   del(entry: ConntrackEntry): boolean {

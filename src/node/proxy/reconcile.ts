@@ -116,7 +116,7 @@ export class Reconciler {
       compiled: compileService({ service, slices, node }),
       holderOf: (id) => this.#frontends.get(id),
       affinities: service.spec?.sessionAffinity === "ClientIP" ? await dataplane.affinities() : [],
-      entries: FAMILIES.flatMap((family) => conntrack?.list(family) ?? []),
+      entries: conntrack?.list() ?? [],
     });
   }
 
@@ -294,13 +294,14 @@ export class Reconciler {
 
   #cleanFlows(families: ReadonlySet<Family>): void {
     const { conntrack, logger, metrics } = this.#o;
-    if (conntrack === undefined) return;
+    if (conntrack === undefined || families.size === 0) return;
+    const begin = performance.now();
     try {
+      // Most of the time is the kernel's, and the same for one family: clients wait for it, so the table is gone through once.
+      const stale = staleFlows(conntrack.list(families.size === 1 ? [...families][0] : undefined), (key) => this.#frontends.get(key));
       for (const family of families) {
-        const begin = performance.now();
-        const stale = staleFlows(conntrack.list(family), (key) => this.#frontends.get(key));
         const counted = metrics.conntrack_reconciler[family];
-        counted.deleted_entries_total += conntrack.delMany(stale);
+        counted.deleted_entries_total += conntrack.delMany(stale.filter(({ original }) => original.dst.family === family));
         observe(counted.sync_duration_seconds, (performance.now() - begin) / 1000);
       }
     } catch (err) {

@@ -28,6 +28,7 @@ export function conntrackContract({ conntrack, insert }: ConntrackWorld): void {
       assert.deepEqual(entry.reply.src, tuple.dst);
       assert.ok(entry.timeoutSeconds >= 295 && entry.timeoutSeconds <= 300, `${entry.timeoutSeconds}`);
       assert.equal(conntrack.list(family === 4 ? 6 : 4).length, 0, "the other family has none");
+      assert.deepEqual(new Set(conntrack.list().map(({ id }) => id)), new Set(entries.map(({ id }) => id)), "both families at once");
       assert.equal(conntrack.del({ ...entry, id: entry.id ^ 0x7f00_0000 }), false, "another identifier is another flow");
       assert.equal(conntrack.del(entry), true);
       assert.equal(conntrack.del(entry), false);
