@@ -85,6 +85,18 @@ describe("which endpoints get connections", () => {
   });
 });
 
+test("each policy is for its own kind of address", () => {
+  const ports: readonly PortSpec[] = [{ name: "http", port: 80, targetPort: 8080, nodePort: 30_080 }];
+  const both = slice("web", ["10.244.1.2@node-1", "10.244.2.2@b"], ports);
+  const counts = (spec: ServiceSpec): string =>
+    compileService({ service: service("web", [VIP], ports, { externalIPs: ["192.0.2.1"], ...spec }), slices: [both], node: NODE })
+      .frontends.map(({ kind, backends, policy }) => `${kind} ${backends.length} ${policy ?? "Cluster"}`)
+      .join(", ");
+  assert.equal(counts({}), "ClusterIP 2 Cluster, NodePort 2 Cluster, ExternalIP 2 Cluster");
+  assert.equal(counts({ internalTrafficPolicy: "Local" }), "ClusterIP 1 Local, NodePort 2 Cluster, ExternalIP 2 Cluster");
+  assert.equal(counts({ externalTrafficPolicy: "Local" }), "ClusterIP 2 Cluster, NodePort 1 Local, ExternalIP 1 Local");
+});
+
 describe("externalTrafficPolicy Local: the outside gets this node's endpoints, the inside gets those of policy Cluster", () => {
   const ports: readonly PortSpec[] = [{ name: "http", port: 80, targetPort: 8080, nodePort: 30_080 }];
   const cases: readonly [string, readonly string[], outside: string, inside: string][] = [

@@ -11,6 +11,7 @@ export function flowCases(mode: ProxyMode): void {
     describe(`${mode}: flows over ${family.name}`, () => {
       const at = stage(mode, family);
       udpCases(at);
+      heirCases(at);
       keptCases(at);
     });
   }
@@ -87,6 +88,11 @@ function udpCases(at: Stage): void {
     await stays();
     client.close();
   });
+}
+
+function heirCases(at: Stage): void {
+  const { family } = at;
+  const [a, b] = family.pods;
 
   test("a Service that takes a deleted one's address takes its UDP flows", async () => {
     const { cluster } = at;
