@@ -1,6 +1,6 @@
 // Which addresses pods and Services have, on a cluster that somebody else made: told by flags, or read from its objects and followed.
 import type { Node } from "kubernetes-types/core/v1";
-import { errorMessage, InputError, type Logger } from "#base";
+import { backoffMs, errorMessage, InputError, type Logger, systemClock } from "#base";
 import { createInformer, type HttpClient, type Informer } from "#client";
 import { formatPrefix, maskPrefix, type Prefix, parsePrefix, prefixContains, tryParsePrefix } from "#ip";
 import { SERVICE_CIDRS } from "#kube";
@@ -33,10 +33,29 @@ export function podBlocks(nodes: Informer<Node>, logger: Logger): AddressBlocks 
   return { get: () => union(nodes.list().flatMap(of)), follow: (listener) => nodes.subscribe(listener) };
 }
 
+const RETRY = { initialMs: 200, maxMs: 10_000 };
+
+/** The HTTP status of ServiceCIDR objects. A server that is away, or has too much to do, is waited for. Rejects when `signal` aborts. */
+async function askForServiceCidrs(client: HttpClient, logger: Logger, signal: AbortSignal): Promise<number> {
+  const op = "list servicecidrs";
+  for (let attempt = 0; ; attempt++) {
+    let problem: string;
+    try {
+      const { status } = await client.raw({ method: "GET", path: "/apis/networking.k8s.io/v1/servicecidrs?limit=1", op, signal });
+      if (status < 500 && status !== 429) return status;
+      problem = `HTTP ${status}`;
+    } catch (err) {
+      if (signal.aborted) throw err;
+      problem = errorMessage(err);
+    }
+    if (attempt % 10 === 0) logger.warn("cannot read ServiceCIDR objects, trying again", { error: problem });
+    await systemClock.sleep(backoffMs(RETRY, attempt), signal);
+  }
+}
+
 /** Those of the ServiceCIDR objects (KEP-1880; in v1 since Kubernetes 1.33). Throws InputError where the API server has none to show. */
 export async function serviceBlocks(client: HttpClient, logger: Logger, signal: AbortSignal): Promise<AddressBlocks> {
-  const op = "list servicecidrs";
-  const { status } = await client.raw({ method: "GET", path: "/apis/networking.k8s.io/v1/servicecidrs?limit=1", op, signal });
+  const status = await askForServiceCidrs(client, logger, signal);
   if (status !== 200) {
     const why =
       status === 404

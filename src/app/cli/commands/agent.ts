@@ -56,7 +56,8 @@ async function run(options: AgentOptions): Promise<number> {
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => ended.resolve(signal));
   void ended.promise.then(() => abort.abort());
   try {
-    await startRealNode(nodeOptions(options, logger, abort.signal));
+    // What it waits for may never come once it is to end.
+    await Promise.race([startRealNode(nodeOptions(options, logger, abort.signal)), ended.promise]);
   } catch (err) {
     if (!abort.signal.aborted) throw err;
   }
