@@ -79,7 +79,9 @@ export class Programmed {
   drain(hasConnections: (server: Server, id: string) => boolean): Steps {
     const steps = newSteps();
     const delta = new Map<string, Delta>();
-    for (const key of [...this.#lingering]) {
+    // What still lingers is put there anew.
+    const keys = [...this.#lingering];
+    for (const key of keys) {
       const entry = this.#entries.get(key);
       if (entry !== undefined) this.#put(entry, drained(entry, hasConnections, steps), delta);
     }
