@@ -207,7 +207,8 @@ function skeletonChains(): Chain[] {
       { type: "nat", hook: "output", priority: -100 },
       FAMILIES.flatMap((family) => dispatchRules(family, "output")),
     ),
-    base("nat-postrouting", { type: "nat", hook: "postrouting", priority: 100 }, [
+    // Before others who masquerade (at 100, srcnat): the first who does ends the hook for all, and the choice has to be remembered.
+    base("nat-postrouting", { type: "nat", hook: "postrouting", priority: 99 }, [
       rule(undefined, hasFlags("status", "dnat"), jump("source")),
     ]),
     // `reject` needs these hooks before Linux 5.9. After dstnat, so that what has a backend has become its packet.
