@@ -1,7 +1,7 @@
 // What this node does for one Service, and why: for people. Whether a backend is in is asked of the functions that decide it.
 import type { Service, ServicePort } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { formatAddr, formatAddrPort, formatPrefix } from "#ip";
+import { formatAddr, formatAddrPort, formatPrefix, tryParseAddr } from "#ip";
 import type { ConntrackEntry } from "#linux";
 import { SCTP, TCP, UDP } from "#nft";
 import { frontendKey } from "./compile.ts";
@@ -33,6 +33,8 @@ export interface BackendReport {
   /** `addr:port`. */
   readonly id: string;
   readonly node?: string;
+  /** The pod, or what else the endpoint stands for. */
+  readonly target?: string;
   readonly state: "ready" | "not ready" | "terminating, serving" | "terminating";
   /** For traffic that any endpoint may serve. */
   readonly cluster: Verdict;
@@ -70,6 +72,8 @@ export interface ServiceReport {
   }[];
   readonly flows: readonly FlowReport[];
   readonly healthCheck?: CompiledService["healthCheck"];
+  /** What was left out, and why. */
+  readonly problems: readonly string[];
 }
 
 export interface InspectInput {
@@ -100,6 +104,7 @@ export function inspectService(input: InspectInput): ServiceReport {
       .map(({ client, frontend, ...rest }) => ({ client: formatAddr(client), frontend: addressIn(frontend), ...rest })),
     flows: input.entries.filter(({ original: { dst, protocol, dstPort } }) => own.has(frontendKey(dst, protocol, dstPort))).map(reportFlow),
     ...(compiled.healthCheck && { healthCheck: compiled.healthCheck }),
+    problems: (compiled.problems ?? []).map(({ message }) => message),
   };
 }
 
@@ -121,6 +126,7 @@ function reportFrontend(frontend: Frontend, holder: Frontend | undefined): Front
 function reportBackends({ service, slices, node }: InspectInput): BackendReport[] {
   const all = [...slices];
   const { spec = {} } = service;
+  const targets = targetsIn(all);
   const hasLocal = spec.internalTrafficPolicy === "Local" || spec.externalTrafficPolicy === "Local";
   return (spec.ports ?? []).flatMap((port) =>
     ([4, 6] as const).flatMap((family) => {
@@ -132,11 +138,22 @@ function reportBackends({ service, slices, node }: InspectInput): BackendReport[
           servicePort: portName(port),
           id: endpoint.id,
           ...(endpoint.nodeName !== undefined && { node: endpoint.nodeName }),
+          ...targets.get(formatAddr(endpoint.addr)),
           state: stateOf(endpoint),
           cluster: { in: cluster.has(endpoint), why: whyCluster(endpoint, cluster, node) },
           ...(hasLocal && { local: { in: local.has(endpoint), why: whyLocal(endpoint, local, node) } }),
         }),
       );
+    }),
+  );
+}
+
+function targetsIn(slices: readonly EndpointSlice[]): Map<string, { readonly target: string }> {
+  const endpoints = slices.flatMap((slice) => slice.endpoints ?? []);
+  return new Map(
+    endpoints.flatMap(({ addresses, targetRef }) => {
+      const addr = tryParseAddr(addresses[0] ?? "");
+      return addr === undefined || targetRef?.name === undefined ? [] : [[formatAddr(addr), { target: targetRef.name }] as const];
     }),
   );
 }
@@ -156,9 +173,9 @@ function whyCluster(endpoint: ResolvedEndpoint, chosen: ReadonlySet<ResolvedEndp
   if (!chosen.has(endpoint))
     return endpoint.ready ? `meant for ${hints}, and this is ${placeOf(node)}` : whyNotReady(endpoint, "no endpoint");
   if (!endpoint.ready) return "terminates and still serves; no endpoint is ready";
-  // Hints count when they leave somebody out, or would.
-  const byHint = endpoint.nodes.includes(node.name) || (node.zone !== undefined && endpoint.zones.includes(node.zone));
-  return byHint ? `ready, and meant for ${hints}` : "ready";
+  if (hints === "") return "ready";
+  const isMeant = endpoint.nodes.includes(node.name) || (node.zone !== undefined && endpoint.zones.includes(node.zone));
+  return isMeant ? `ready, and meant for ${hints}` : `ready; meant for ${hints}, which does not count here`;
 }
 
 function whyLocal(endpoint: ResolvedEndpoint, chosen: ReadonlySet<ResolvedEndpoint>, node: ProxyNode): string {
