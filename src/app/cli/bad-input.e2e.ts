@@ -25,6 +25,8 @@ const FLAGS: readonly Row[] = [
   { args: ["status", "--name", "nobody"], code: 1, says: /there is no cluster "nobody"/ },
   { args: ["kubeconfig", "--name", "nobody"], code: 1, says: /there is no cluster "nobody"/ },
   { args: ["status", "-o", "xml"], code: 2, says: /'xml' is invalid.*text, json/s },
+  { args: ["service"], code: 2, says: /missing required argument 'name'/ },
+  { args: ["service", "web", "--name", "nobody"], code: 1, says: /there is no cluster "nobody"/ },
   { args: ["apply"], code: 2, says: /--filename/ },
   { args: ["get"], code: 2, says: /missing required argument 'resource'/ },
   { args: ["logs"], code: 2, says: /missing required argument 'pod'/ },

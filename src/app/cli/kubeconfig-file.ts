@@ -20,7 +20,7 @@ function readYamlKubeconfig(path: string): ClientConfig {
   try {
     text = readFileSync(path, "utf8");
   } catch (err) {
-    throw new InputError("--kubeconfig", `cannot be read: ${errorMessage(err)}`);
+    throw new InputError("--kubeconfig", `${path} cannot be read: ${errorMessage(err)}`);
   }
   let value: unknown;
   try {
