@@ -28,8 +28,9 @@ export const ENTRIES: Readonly<Record<TableName, readonly Entry[]>> = {
 
 /** FRAME.services and FRAME.filter, which lead to frontends, are not among them; `filterTail` is what the latter ends with. */
 export function frameChains(family: Family, cidrs: ClusterCidrs): Readonly<Record<TableName, Chains>> {
-  const pods = cidrs.podCidrs.filter(({ addr }) => addr.family === family);
-  return { filter: new Map([[FRAME.refuse, refuseRules(family)]]), nat: natChains(pods) };
+  const of = (prefixes: readonly Prefix[]): Prefix[] => prefixes.filter(({ addr }) => addr.family === family);
+  const nat = natChains(of(cidrs.podCidrs), of(cidrs.localPodCidrs ?? cidrs.podCidrs));
+  return { filter: new Map([[FRAME.refuse, refuseRules(family)]]), nat };
 }
 
 /** Addresses for ClusterIPs that are none. Dropped, not refused: one may come up within the second in which clients try again. */
@@ -46,7 +47,7 @@ function refuseRules(family: Family): Rule[] {
   ];
 }
 
-function natChains(pods: readonly Prefix[]): Map<string, readonly Rule[]> {
+function natChains(pods: readonly Prefix[], localPods: readonly Prefix[]): Map<string, readonly Rule[]> {
   const toMasquerade: Rule["target"] = { kind: "mark", bit: "masquerade", on: true };
   const inside: Rule["target"] = { kind: "mark", bit: "inside", on: true };
   const leave: Rule["target"] = { kind: "return" };
@@ -58,7 +59,7 @@ function natChains(pods: readonly Prefix[]): Map<string, readonly Rule[]> {
         // Somebody else's, if it is set: nobody has looked at this connection yet.
         { target: { kind: "mark", bit: "inside", on: false } },
         { fromNode: true, target: inside },
-        ...pods.map((src): Rule => ({ src, target: inside })),
+        ...localPods.map((src): Rule => ({ src, target: inside })),
       ],
     ],
     [FRAME.masquerade, [{ target: { kind: "mark", bit: "masquerade", on: false } }, { target: { kind: "masquerade" } }]],

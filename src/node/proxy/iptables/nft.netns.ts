@@ -1,13 +1,5 @@
 // Everything with real packets, through iptables-nft.
-import { affinityCases } from "../cases/affinity.ts";
-import { policyCases } from "../cases/policies.ts";
-import { serviceCases } from "../cases/services.ts";
-import { kernelCases } from "./kernel-cases.ts";
+import { allCases } from "./all-cases.ts";
 import { withVariant } from "./variants.ts";
 
-withVariant("nft", () => {
-  kernelCases();
-  serviceCases("iptables");
-  policyCases("iptables");
-  affinityCases("iptables");
-});
+withVariant("nft", allCases);
