@@ -3,7 +3,7 @@ import type { Service, ServicePort } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { endpointOf, external, type Given, type Place, vip } from "./features.ts";
 import type { Protocol } from "./peers.ts";
-import { BALANCER } from "./topology.ts";
+import { addrOf } from "./topology.ts";
 
 const nameOf = ({ n, family }: Place): string => `s${n}-ipv${family}`;
 
@@ -18,7 +18,7 @@ export function serviceOf(given: Given, place: Place, protocols: readonly Protoc
       ...((type === "NodePort" || type === "LoadBalancer") && { nodePort: 30_000 + place.n + (given.nodePortOffset ?? 0) }),
     }),
   );
-  const ip = ipMode === "Proxy" ? BALANCER[place.family] : external(place);
+  const ip = ipMode === "Proxy" ? addrOf("balancer", place.family) : external(place);
   const addresses = type === "ExternalName" ? { externalName: "example.com" } : { clusterIP: vip(place), clusterIPs: [vip(place)] };
   return {
     apiVersion: "v1",

@@ -23,7 +23,7 @@ const SILENCE_MS = process.env["FAIRLEAD_MATRIX_SILENCE_MS"] === undefined ? 400
 
 export function serve(at: Host, protocol: Protocol, port: number): Closable[] {
   // By address: a UDP answer from a socket on all of them would come from the first.
-  return at.serves.map((text) => {
+  return Object.values(at.addrs).map((text) => {
     const addr = parseAddr(text);
     if (protocol === "UDP") {
       const socket = createSocket(addr.family === 4 ? "udp4" : "udp6");

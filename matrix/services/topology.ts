@@ -10,19 +10,18 @@ import { ToldInformer } from "../../bench/services/cluster.ts";
 import { CIDRS } from "../../src/node/proxy/testing.ts";
 import { type Closable, PORTS, type Protocol, serve } from "./peers.ts";
 
-export type Name = "outside" | "node-1" | "node-2" | "a1" | "a2" | "b1" | "b2";
+export type Name = "outside" | "balancer" | "node-1" | "node-2" | "a1" | "a2" | "b1" | "b2";
 
 export interface Host {
   readonly name: Name;
   readonly ns: NetNs;
   readonly route: RouteSocket;
   readonly addrs: Readonly<Record<Family, string>>;
-  /** Addresses that it answers at. */
-  readonly serves: readonly string[];
 }
 
 const ADDRS: Readonly<Record<Name, Readonly<Record<Family, string>>>> = {
   outside: { 4: "172.18.0.1", 6: "fd00:18::1" },
+  balancer: { 4: "203.0.113.9", 6: "2001:db8:113::9" },
   "node-1": { 4: "172.18.0.11", 6: "fd00:18::11" },
   "node-2": { 4: "172.18.0.12", 6: "fd00:18::12" },
   a1: { 4: "10.244.1.2", 6: "fd00:10:244:1::2" },
@@ -33,9 +32,6 @@ const ADDRS: Readonly<Record<Name, Readonly<Record<Family, string>>>> = {
 
 /** A second address of node-1, which is not the Node object's. */
 export const SECOND_ADDR: Readonly<Record<Family, string>> = { 4: "172.18.0.111", 6: "fd00:18::111" };
-
-/** The address of a load balancer that ends connections itself; the outside holds it. */
-export const BALANCER: Readonly<Record<Family, string>> = { 4: "203.0.113.9", 6: "2001:db8:113::9" };
 
 const NODES = [
   {
@@ -63,7 +59,8 @@ const VIRTUAL: readonly string[] = ["10.96.0.0/16", "fd00:10:96::/112", "192.0.2
  *            ┌─ eth0 172.18.0.11 node-1 ─┬─ a1 10.244.1.2      zone-a
  * outside ───┤                           └─ a2 10.244.1.3
  * 172.18.0.1 └─ eth0 172.18.0.12 node-2 ─┬─ b1 10.244.2.2      zone-b
- *                                        └─ b2 10.244.2.3
+ *     │                                  └─ b2 10.244.2.3
+ *     └ balancer 203.0.113.9, which ends connections itself
  * ```
  * All of them answer at 8080 and 8081. The outside has routes to pods, and sends Service addresses to node-1.
  */
@@ -77,11 +74,14 @@ export class Topology {
   constructor() {
     this.hosts = Object.fromEntries(Object.keys(ADDRS).map((name) => [name, createHost(name as Name)])) as Record<Name, Host>;
     this.#underlay();
+    this.#balancer();
     for (const { node, pods, gateway } of NODES) for (const pod of pods) this.#pod(this.hosts[node], this.hosts[pod], gateway);
   }
 
   serve(protocols: readonly Protocol[]): void {
     for (const host of Object.values(this.hosts)) {
+      // An "unreachable" that comes while connect(2) still runs is not heard; the next one is, after a second attempt.
+      if (protocols.includes("SCTP")) for (const rto of ["rto_min", "rto_initial"]) host.ns.setSysctl(`net.sctp.${rto}`, 300);
       for (const protocol of protocols) for (const port of PORTS) this.#servers.push(...serve(host, protocol, port));
     }
   }
@@ -89,13 +89,14 @@ export class Topology {
   /** Resolves when both proxies have nothing to do. */
   async start(mode: ProxyMode): Promise<void> {
     const logger: Logger = { ...silentLogger, error: (message, fields) => console.error(message, fields), child: () => logger };
-    this.#proxies = NODES.map(({ node, zone }) =>
+    this.#proxies = NODES.map(({ node, zone, cidr }) =>
       startProxy({
         mode,
         netns: this.hosts[node].ns,
         client: createFakeClient(),
         node: { name: node, zone, addresses: FAMILIES.map((family) => parseAddr(ADDRS[node][family])) },
         ...CIDRS,
+        localPodCidrs: FAMILIES.map((family) => parsePrefix(cidr[family])),
         logger,
         informers: { services: this.#services, slices: this.#slices },
       }),
@@ -126,7 +127,6 @@ export class Topology {
     outside.route.links.add({ name: "br0", type: { kind: "bridge" }, up: true });
     for (const family of FAMILIES) {
       outside.route.addrs.set({ link: "br0", prefix: onUnderlay(outside.addrs[family]) });
-      outside.route.addrs.set({ link: "lo", prefix: hostPrefix(parseAddr(BALANCER[family])) });
     }
     outside.ns.setSysctl("net.ipv4.ip_forward", 1);
     outside.ns.setSysctl("net.ipv6.conf.all.forwarding", 1);
@@ -162,6 +162,21 @@ export class Topology {
     for (const family of FAMILIES) this.hosts["node-1"].route.addrs.set({ link: "eth0", prefix: onUnderlay(SECOND_ADDR[family]) });
   }
 
+  #balancer(): void {
+    const { outside, balancer } = this.hosts;
+    outside.route.links.add({ name: "balancer", type: { kind: "veth", peer: { name: "eth0", netns: balancer.ns } }, up: true });
+    balancer.route.links.change("eth0", { up: true });
+    for (const family of FAMILIES) {
+      const addr = hostPrefix(parseAddr(balancer.addrs[family]));
+      const via = parseAddr(family === 4 ? "203.0.113.1" : "2001:db8:113::1");
+      outside.route.addrs.set({ link: "balancer", prefix: hostPrefix(via) });
+      outside.route.routes.set({ dst: addr, nextHops: [{ link: "balancer" }], scope: "link" });
+      balancer.route.addrs.set({ link: "eth0", prefix: addr });
+      balancer.route.routes.set({ dst: hostPrefix(via), nextHops: [{ link: "eth0" }], scope: "link" });
+      balancer.route.routes.set({ dst: parsePrefix(family === 4 ? "0.0.0.0/0" : "::/0"), nextHops: [{ via, link: "eth0" }] });
+    }
+  }
+
   #pod(node: Host, pod: Host, gateways: Readonly<Record<Family, string>>): void {
     node.route.links.add({ name: pod.name, type: { kind: "veth", peer: { name: "eth0", netns: pod.ns } }, up: true });
     pod.route.links.change("eth0", { up: true });
@@ -188,8 +203,7 @@ function createHost(name: Name): Host {
   // An address answers at once, and not after the second in which others may object to it.
   for (const which of ["all", "default"]) ns.setSysctl(`net.ipv6.conf.${which}.accept_dad`, 0);
   route.links.change("lo", { up: true });
-  const serves = [...Object.values(ADDRS[name]), ...(name === "outside" ? Object.values(BALANCER) : [])];
-  return { name, ns, route, addrs: ADDRS[name], serves };
+  return { name, ns, route, addrs: ADDRS[name] };
 }
 
 /** The node that a pod is on. */

@@ -35,6 +35,6 @@ test("pods and Services have other addresses now: the sets change, and nothing e
     return typeof change.set === "string" ? change.set : change.set.name;
   };
   const touched = nft.transactions.slice(before).flatMap((changes) => changes.map(nameOf));
-  assert.deepEqual([...new Set(touched)].sort(), ["pod-cidrs4", "pod-cidrs6"]);
+  assert.deepEqual([...new Set(touched)].sort(), ["local-pod-cidrs4", "local-pod-cidrs6", "pod-cidrs4", "pod-cidrs6"]);
   proxy.stop();
 });

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Node } from "kubernetes-types/core/v1";
 import { createInformer } from "#client";
 import { createFakeClient } from "#client/fake";
-import { formatAddr } from "#ip";
+import { formatAddr, formatPrefix } from "#ip";
 import { NODES } from "#kube";
 import { primaryAddresses, watchNode } from "./node-watch.ts";
 import type { ProxyNode } from "./types.ts";
@@ -29,11 +29,13 @@ test("zone and addresses are followed; without either the last ones stay", async
   const client = createFakeClient([node(["InternalIP 10.0.0.1"], "east")]);
   const nodes = createInformer(client, NODES);
   const seen: string[] = [];
+  const cidrs: string[] = [];
   watchNode({
     nodes,
     node: { name: "a", addresses: [] },
     followAddresses: true,
     onChange: ({ addresses, zone }: ProxyNode) => void seen.push([...addresses.map(formatAddr), zone].join(" ")),
+    onPodCidrs: (podCidrs) => void cidrs.push(podCidrs.map(formatPrefix).join()),
     onObject() {},
   });
   await nodes.synced;
@@ -52,5 +54,10 @@ test("zone and addresses are followed; without either the last ones stay", async
   await client.update(NODES, node([]));
   await settle();
   assert.deepEqual(seen, ["10.0.0.1 east", "10.0.0.1 west", "10.0.0.2 west", "10.0.0.2 "]);
+  await client.update(NODES, { ...node([]), spec: { podCIDRs: ["10.244.1.0/24", "fd00::/64"] } });
+  await settle();
+  await client.update(NODES, { ...node([], "west"), spec: { podCIDRs: ["10.244.1.0/24", "fd00::/64"] } });
+  await settle();
+  assert.deepEqual(cidrs, ["10.244.1.0/24,fd00::/64"]);
   nodes.stop();
 });

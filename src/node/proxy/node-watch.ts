@@ -1,7 +1,7 @@
 // What the proxy needs to know of its own Node.
 import type { Node } from "kubernetes-types/core/v1";
 import type { Informer } from "#client";
-import { type Addr, formatAddr, tryParseAddr } from "#ip";
+import { type Addr, formatAddr, type Prefix, tryParseAddr, tryParsePrefix } from "#ip";
 import type { ProxyNode } from "./types.ts";
 
 const ZONE = "topology.kubernetes.io/zone";
@@ -14,16 +14,24 @@ export interface NodeWatch {
   readonly followAddresses: boolean;
   /** Its zone or its addresses are others. */
   readonly onChange: (node: ProxyNode) => void;
+  /** It has got Pod CIDRs, or others. */
+  readonly onPodCidrs: (podCidrs: readonly Prefix[]) => void;
   /** Every state of the object. */
   readonly onObject: (node: Node) => void;
 }
 
 /** Losing the Node, or the way to it, keeps the last state. */
-export function watchNode({ nodes, node, followAddresses, onChange, onObject }: NodeWatch): void {
+export function watchNode({ nodes, node, followAddresses, onChange, onPodCidrs, onObject }: NodeWatch): void {
   let known = node;
+  let knownCidrs = "";
   nodes.subscribe((change) => {
     if (change.type !== "set" || change.key !== node.name) return;
     onObject(change.object);
+    const podCidrs = podCidrsOf(change.object);
+    if (podCidrs.length > 0 && podCidrs.join() !== knownCidrs) {
+      knownCidrs = podCidrs.join();
+      onPodCidrs(podCidrs.flatMap((cidr) => tryParsePrefix(cidr) ?? []));
+    }
     const addresses = followAddresses ? primaryAddresses(change.object) : [];
     const zone = change.object.metadata.labels?.[ZONE];
     const next: ProxyNode = {
@@ -36,6 +44,10 @@ export function watchNode({ nodes, node, followAddresses, onChange, onObject }: 
     known = next;
     onChange(next);
   });
+}
+
+function podCidrsOf({ spec }: Node): readonly string[] {
+  return spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR]);
 }
 
 /** The first of each family, InternalIP before ExternalIP, as kube-proxy chooses (k/k pkg/util/node, GetNodeHostIPs). */

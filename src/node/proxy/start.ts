@@ -40,6 +40,8 @@ export interface ProxyOptions {
   readonly localhostNodePorts?: boolean;
   /** Of the whole cluster: pods of these addresses are not translated among themselves. */
   readonly podCidrs: readonly Prefix[];
+  /** Of this node, until its Node says; absent: all count as this node's. */
+  readonly localPodCidrs?: readonly Prefix[];
   readonly serviceCidrs: readonly Prefix[];
   readonly logger: Logger;
   readonly signal?: AbortSignal;
@@ -82,7 +84,8 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
   const informers = options.informers ?? ownInformers(options, logger);
   const conntrack = netns && (options.openConntrack ?? openConntrack)(netns);
   const metrics = createMetrics();
-  const cidrs = { podCidrs: options.podCidrs, serviceCidrs: options.serviceCidrs };
+  const { podCidrs, localPodCidrs, serviceCidrs } = options;
+  const cidrs: ClusterCidrs = { podCidrs, serviceCidrs, ...(localPodCidrs && { localPodCidrs }) };
   const open = options.openDataplane ?? ((on) => openDataplane(options.mode ?? "nftables", on));
   const dataplane = open({ netns, cidrs, metrics, logger });
   const status = openStatus(options, { services: informers.services, mode: dataplane.mode, metrics, logger });
@@ -99,12 +102,17 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
     status.setNode(node);
     reconciler.setNode(node);
   };
+  const setCidrs = (next: Partial<ClusterCidrs>): Promise<void> => {
+    Object.assign(cidrs, next);
+    return reconciler.resync();
+  };
   if (informers.nodes !== undefined) {
     watchNode({
       nodes: informers.nodes,
       node: options.node,
       followAddresses: options.followNodeAddresses ?? false,
       onChange: (next) => setNode(next),
+      onPodCidrs: (own) => void setCidrs({ localPodCidrs: own }),
       onObject: (object) => status.health.setNode(object),
     });
   }
@@ -127,10 +135,7 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
     idle: () => reconciler.idle(),
     resync: () => reconciler.resync(),
     inspect: (service) => reconciler.inspect(service),
-    setCidrs(next) {
-      Object.assign(cidrs, next);
-      return reconciler.resync();
-    },
+    setCidrs,
     stop,
   };
 }

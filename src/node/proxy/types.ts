@@ -76,5 +76,10 @@ export interface CompiledService {
 /** What the ruleset needs to know of the cluster. */
 export interface ClusterCidrs {
   readonly podCidrs: readonly Prefix[];
+  /**
+   * Of this node; absent: `podCidrs`. Pods of other nodes are outside for traffic policies: their connection to an endpoint elsewhere
+   * would be answered past this node.
+   */
+  readonly localPodCidrs?: readonly Prefix[];
   readonly serviceCidrs: readonly Prefix[];
 }

@@ -61,6 +61,8 @@ interface FamilySets {
   /** Backend twice: who calls itself needs another source address, or it answers itself directly. */
   readonly hairpin: SetHeader;
   readonly podCidrs: SetHeader;
+  /** Those of this node. */
+  readonly localPodCidrs: SetHeader;
   readonly serviceCidrs: SetHeader;
 }
 
@@ -81,6 +83,7 @@ function familySets(family: Family): FamilySets {
     clusterIps: { name: `cluster-ips${family}`, key: [addr] },
     hairpin: { name: `hairpin${family}`, key: [addr, addr] },
     podCidrs: { name: `pod-cidrs${family}`, key: [addr], flags: ["interval"] },
+    localPodCidrs: { name: `local-pod-cidrs${family}`, key: [addr], flags: ["interval"] },
     serviceCidrs: { name: `service-cidrs${family}`, key: [addr], flags: ["interval"] },
   };
 }
@@ -119,7 +122,7 @@ function checkRules(family: Family, from: "outside" | "inside"): Rule[] {
   const sets = SETS[family];
   const key = concat(...frontendOf(family));
   const isGuarded = [inSet(key, sets.guarded.name), inSet(concat(...frontendOf(family), saddr(family)), sets.sourceRanges.name, true)];
-  const outside = rule(undefined, ofFamily(family), inSet(saddr(family), sets.podCidrs.name, true), {
+  const outside = rule(undefined, ofFamily(family), inSet(saddr(family), sets.localPodCidrs.name, true), {
     kind: "vmap",
     key,
     map: sets.outside.name,
@@ -199,7 +202,7 @@ function chains(): Chain[] {
     base(
       "mark-input",
       { type: "filter", hook: "input", priority: 50 },
-      FAMILIES.map((family) => markRule(family, [inSet(saddr(family), SETS[family].podCidrs.name)])),
+      FAMILIES.map((family) => markRule(family, [inSet(saddr(family), SETS[family].localPodCidrs.name)])),
     ),
     base(
       "filter-forward",
@@ -220,12 +223,17 @@ function chains(): Chain[] {
 
 function sets(cidrs: ClusterCidrs): NftSet[] {
   return FAMILIES.flatMap((family) => {
-    const { podCidrs, serviceCidrs, ...others } = SETS[family];
+    const { podCidrs, localPodCidrs, serviceCidrs, ...others } = SETS[family];
     const ranges = (set: SetHeader, of: readonly Prefix[]): NftSet => {
       return { ...set, elements: of.filter(({ addr }) => addr.family === family).map((cidr) => ({ key: [prefixInterval(cidr)] })) };
     };
     const empty = Object.values(others).map((set: SetHeader): NftSet => ({ ...set, elements: [] }));
-    return [...empty, ranges(podCidrs, cidrs.podCidrs), ranges(serviceCidrs, cidrs.serviceCidrs)];
+    return [
+      ...empty,
+      ranges(podCidrs, cidrs.podCidrs),
+      ranges(localPodCidrs, cidrs.localPodCidrs ?? cidrs.podCidrs),
+      ranges(serviceCidrs, cidrs.serviceCidrs),
+    ];
   });
 }
 

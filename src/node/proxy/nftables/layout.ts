@@ -62,6 +62,8 @@ export interface FamilySets {
   /** Frontend and who may use it: intervals in concatenations need Linux 5.6. */
   readonly sourceRanges: SetHeader;
   readonly podCidrs: SetHeader;
+  /** Those of this node. */
+  readonly localPodCidrs: SetHeader;
   readonly serviceCidrs: SetHeader;
 }
 
@@ -84,6 +86,7 @@ function familySets(family: Family): FamilySets {
     insideSpread: { name: `inside-spread${family}`, key: frontend, data: "verdict" },
     sourceRanges: { name: `source-ranges${family}`, key: [...frontend, addr], flags: ["interval"] },
     podCidrs: { name: `pod-cidrs${family}`, key: [addr], flags: ["interval"] },
+    localPodCidrs: { name: `local-pod-cidrs${family}`, key: [addr], flags: ["interval"] },
     serviceCidrs: { name: `service-cidrs${family}`, key: [addr], flags: ["interval"] },
   };
 }
@@ -123,10 +126,10 @@ const isOwnAddress: Statement = equals({ kind: "fib", keys: ["saddr"], result: "
 
 const MASQUERADE: Statement = { kind: "masquerade", flags: ["fully-random"] };
 
-/** Pods and the node itself are inside. What the node sends passes `output`, what pods send passes `prerouting`. */
+/** Pods of this node and the node itself are inside. What the node sends passes `output`, what pods send passes `prerouting`. */
 function dispatchRules(family: Family, hook: "prerouting" | "output"): Rule[] {
-  const { inside, services, podCidrs } = SETS[family];
-  const fromInside = hook === "prerouting" ? [inSet(saddr(family), podCidrs.name)] : [];
+  const { inside, services, localPodCidrs } = SETS[family];
+  const fromInside = hook === "prerouting" ? [inSet(saddr(family), localPodCidrs.name)] : [];
   const key = frontendExpr(family);
   return [
     rule(undefined, ofFamily(family), ...fromInside, { kind: "vmap", key, map: inside.name }),
@@ -159,11 +162,11 @@ function sourceRules(family: Family): Rule[] {
 
 /** Who has which backend now. Pods and the node itself may have others than the outside, and no connection is remembered twice. */
 function stickyRules(family: Family): Rule[] {
-  const { insideSticky, sticky, podCidrs } = SETS[family];
+  const { insideSticky, sticky, localPodCidrs } = SETS[family];
   const frontend = concat(...originalFrontend(family));
   const inside: Statement = { kind: "vmap", key: frontend, map: insideSticky.name };
   return [
-    ...perProtocol(family, inSet(saddr(family), podCidrs.name), inside),
+    ...perProtocol(family, inSet(saddr(family), localPodCidrs.name), inside),
     ...perProtocol(family, isOwnAddress, inside),
     ...perProtocol(family, { kind: "vmap", key: frontend, map: sticky.name }),
   ];
@@ -223,7 +226,7 @@ function cidrElements(set: SetHeader, family: Family, cidrs: readonly Prefix[]):
 }
 
 const ON_DEMAND: ReadonlySet<keyof FamilySets> = new Set(["spread", "insideSpread", "sourceRanges"]);
-const WITH_CIDRS: ReadonlySet<keyof FamilySets> = new Set(["podCidrs", "serviceCidrs"]);
+const WITH_CIDRS: ReadonlySet<keyof FamilySets> = new Set(["podCidrs", "localPodCidrs", "serviceCidrs"]);
 
 function isEmptyAtFirst(name: string): boolean {
   const names: ReadonlySet<string> = ON_DEMAND.union(WITH_CIDRS);
@@ -233,9 +236,14 @@ function isEmptyAtFirst(name: string): boolean {
 /** All sets that are always there, empty but for the CIDRs. */
 function skeletonSets(cidrs: ClusterCidrs): NftSet[] {
   return FAMILIES.flatMap((family) => {
-    const { podCidrs, serviceCidrs } = SETS[family];
+    const { podCidrs, localPodCidrs, serviceCidrs } = SETS[family];
     const empty = Object.entries(SETS[family]).flatMap(([name, set]) => (isEmptyAtFirst(name) ? { ...set, elements: [] } : []));
-    return [...empty, cidrElements(podCidrs, family, cidrs.podCidrs), cidrElements(serviceCidrs, family, cidrs.serviceCidrs)];
+    return [
+      ...empty,
+      cidrElements(podCidrs, family, cidrs.podCidrs),
+      cidrElements(localPodCidrs, family, cidrs.localPodCidrs ?? cidrs.podCidrs),
+      cidrElements(serviceCidrs, family, cidrs.serviceCidrs),
+    ];
   });
 }
 
