@@ -89,9 +89,11 @@ function timeCases(at: Stage): void {
     const first = await answerOf(at, 21);
     const full = await left();
     assert.ok(full !== undefined && full > 3_500_000, `${full} ms of an hour are left`);
-    while (((await left()) ?? 0) > full - 20) await new Promise((resolve) => setImmediate(resolve));
+    while (((await left()) ?? 0) > full - 200) await new Promise((resolve) => setTimeout(resolve, 10));
+    const low = (await left()) ?? 0;
     assert.equal(await answerOf(at, 21), first);
-    assert.ok(((await left()) ?? 0) > full - 20, "the time was not started anew");
+    // It only ever becomes less, unless it is started anew.
+    assert.ok(((await left()) ?? 0) > low, "the time was not started anew");
     await cluster.set(21, family, [a, b], within(100));
     assert.ok(((await left()) ?? Number.POSITIVE_INFINITY) <= 100_000, "the old timeout goes on");
     assert.equal(await answerOf(at, 21), first);
