@@ -3,24 +3,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { after, test } from "node:test";
-import { type Addr, parseAddr, parsePrefix } from "#ip";
-import { connectSocket, listenFd, netns, openRoute } from "./index.ts";
+import { type Addr, parseAddr } from "#ip";
+import { connectSocket, listenFd } from "./index.ts";
+import { twoNamespaces } from "./testing/two-namespaces.ts";
 
-const near = netns.createAnonymous();
-const far = netns.createAnonymous();
-const nearRoute = openRoute(near);
-const farRoute = openRoute(far);
-nearRoute.links.add({ name: "eth0", type: { kind: "veth", peer: { name: "eth0", netns: far } }, up: true });
-farRoute.links.change("eth0", { up: true });
-for (const [route, n] of [
-  [nearRoute, 1],
-  [farRoute, 2],
-] as const) {
-  for (const prefix of [`10.9.0.${n}/24`, `fd09::${n}/64`]) route.addrs.set({ link: "eth0", prefix: parsePrefix(prefix) });
-}
-after(() => {
-  for (const open of [nearRoute, farRoute, near, far]) open.close();
-});
+const both = twoNamespaces();
+const { near, far } = both;
+after(() => both.close());
 
 const sctp = { protocol: "sctp" } as const;
 

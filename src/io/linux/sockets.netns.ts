@@ -1,26 +1,16 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { closeSync, readdirSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { after, test } from "node:test";
-import { type Addr, parseAddr, parsePrefix } from "#ip";
-import { connectSocket, listenFd, netns, openRoute, udpFd } from "./index.ts";
+import { type Addr, parseAddr } from "#ip";
+import { connectSocket, listenFd, udpFd } from "./index.ts";
+import { twoNamespaces } from "./testing/two-namespaces.ts";
 
-const near = netns.createAnonymous();
-const far = netns.createAnonymous();
-const nearRoute = openRoute(near);
-const farRoute = openRoute(far);
-nearRoute.links.add({ name: "eth0", type: { kind: "veth", peer: { name: "eth0", netns: far } }, up: true });
-farRoute.links.change("eth0", { up: true });
-for (const [route, n] of [
-  [nearRoute, 1],
-  [farRoute, 2],
-] as const) {
-  for (const prefix of [`10.9.0.${n}/24`, `fd09::${n}/64`]) route.addrs.set({ link: "eth0", prefix: parsePrefix(prefix) });
-}
-after(() => {
-  for (const open of [nearRoute, farRoute, near, far]) open.close();
-});
+const both = twoNamespaces();
+const { near, far } = both;
+after(() => both.close());
 
 for (const text of ["10.9.0.2", "fd09::2"]) {
   const addr: Addr = parseAddr(text);
@@ -63,7 +53,14 @@ for (const text of ["10.9.0.2", "fd09::2"]) {
   });
 }
 
-test("a port that is taken is refused with its name", () => {
+test("a port that is taken is refused with its name, and leaves no open socket", () => {
+  const openFiles = (): number => readdirSync("/proc/self/fd").length;
+  const taken = listenFd(far, parseAddr("10.9.0.2"), 5354);
+  const before = openFiles();
+  assert.throws(() => listenFd(far, parseAddr("10.9.0.2"), 5354), /10\.9\.0\.2:5354.*EADDRINUSE/);
+  assert.throws(() => listenFd(far, parseAddr("192.0.2.1"), 5354), /EADDRNOTAVAIL/);
+  assert.equal(openFiles(), before);
+  closeSync(taken);
   const first = udpFd(far, parseAddr("10.9.0.2"), 5354);
   assert.throws(() => udpFd(far, parseAddr("10.9.0.2"), 5354), /Cannot bind 10\.9\.0\.2:5354 .*EADDRINUSE/);
   const socket = createSocket("udp4");

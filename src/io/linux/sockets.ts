@@ -56,13 +56,11 @@ function sockaddr({ addr, port }: AddrPort): Uint8Array {
   return bytes;
 }
 
-function boundSocket(ns: NetNs, at: AddrPort, type: SocketType): number {
-  const fd = openSocket(ns, at.addr, type);
+/** Does to a new socket what it is made for; one that cannot have that done is closed. */
+function preparedSocket(ns: NetNs, addr: Addr, type: SocketType, prepare: (fd: number) => void): number {
+  const fd = openSocket(ns, addr, type);
   try {
-    if (type.type === SOCK_STREAM) setsockoptInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    // "::" is IPv6 only, so that 0.0.0.0 and :: can be served side by side.
-    if (at.addr.family === 6) setsockoptInt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    bind(fd, sockaddr(at), `bind ${formatAddrPort(at.addr, at.port)} in network namespace ${ns.path}`);
+    prepare(fd);
     return fd;
   } catch (err) {
     closeSync(fd);
@@ -70,25 +68,33 @@ function boundSocket(ns: NetNs, at: AddrPort, type: SocketType): number {
   }
 }
 
+function bindTo(fd: number, ns: NetNs, at: AddrPort): void {
+  // "::" is IPv6 only, so that 0.0.0.0 and :: can be served side by side.
+  if (at.addr.family === 6) setsockoptInt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  bind(fd, sockaddr(at), `bind ${formatAddrPort(at.addr, at.port)} in network namespace ${ns.path}`);
+}
+
 /** A listening TCP or SCTP socket, for `server.listen({ fd })`. Port 0 lets the kernel choose. */
 export function listenFd(ns: NetNs, addr: Addr, port: number, options: StreamOptions = {}): number {
-  const fd = boundSocket(ns, { addr, port }, streamType(options));
-  listen(fd, 511, `listen on ${formatAddrPort(addr, port)}`);
-  return fd;
+  return preparedSocket(ns, addr, streamType(options), (fd) => {
+    setsockoptInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    bindTo(fd, ns, { addr, port });
+    listen(fd, 511, `listen on ${formatAddrPort(addr, port)}`);
+  });
 }
 
 /** A bound UDP socket, for `dgramSocket.bind({ fd })`, which emits "listening" before it returns. */
 export function udpFd(ns: NetNs, addr: Addr, port: number): number {
-  return boundSocket(ns, { addr, port }, { type: SOCK_DGRAM, protocol: 0 });
+  return preparedSocket(ns, addr, { type: SOCK_DGRAM, protocol: 0 }, (fd) => bindTo(fd, ns, { addr, port }));
 }
 
 /** A connection from inside `ns`, as `net.connect` gives it: it emits "connect" or "error" later. */
 export function connectSocket(ns: NetNs, to: AddrPort, options: StreamOptions & { readonly allowHalfOpen?: boolean } = {}): Socket {
-  const fd = openSocket(ns, to.addr, streamType(options));
-  if (options.hearsIcmp === true) {
+  const fd = preparedSocket(ns, to.addr, streamType(options), (opened) => {
+    if (options.hearsIcmp !== true) return;
     const [level, name] = to.addr.family === 4 ? [IPPROTO_IP, IP_RECVERR] : [IPPROTO_IPV6, IPV6_RECVERR];
-    setsockoptInt(fd, level, name, 1);
-  }
+    setsockoptInt(opened, level, name, 1);
+  });
   // Without manualStart (an option of Node's own) the socket would read before it is connected, and fail with ENOTCONN.
   const socketOptions = { fd, manualStart: true, allowHalfOpen: options.allowHalfOpen ?? false };
   return new Socket(socketOptions).connect({ host: formatAddr(to.addr), port: to.port });
