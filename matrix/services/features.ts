@@ -25,7 +25,7 @@ export interface Expected {
   readonly sticky?: boolean;
 }
 
-export type Expectations = Readonly<Partial<Record<Source, Expected>>>;
+type Expectations = Readonly<Partial<Record<Source, Expected>>>;
 
 export interface Ask {
   readonly what: string;

@@ -11,7 +11,7 @@ import type { CompiledService, Frontend, FrontendKind, ProxyNode } from "./types
 
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = { [TCP]: "TCP", [UDP]: "UDP", [SCTP]: "SCTP" };
 
-export interface FrontendReport {
+interface FrontendReport {
   readonly kind: FrontendKind;
   /** `address:port`. */
   readonly address: string;
@@ -27,7 +27,7 @@ export interface FrontendReport {
   readonly lostTo?: string;
 }
 
-export interface BackendReport {
+interface BackendReport {
   /** Name or number of the service port. */
   readonly servicePort: string;
   /** `addr:port`. */
@@ -42,12 +42,12 @@ export interface BackendReport {
   readonly local?: Verdict;
 }
 
-export interface Verdict {
+interface Verdict {
   readonly in: boolean;
   readonly why: string;
 }
 
-export interface FlowReport {
+interface FlowReport {
   readonly protocol: string;
   readonly client: string;
   readonly frontend: string;
