@@ -17,7 +17,7 @@ const PORTS: readonly PortSpec[] = [
 ];
 
 /** Numbers from a seed (Mulberry32, public domain). */
-export function seeded(seed: number): () => number {
+function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -33,13 +33,28 @@ function validateEndpoint(problems: Problems, path: string, endpoint: Endpoint, 
   if (hostname !== undefined) problems.invalidEach(`${path}.hostname`, hostname, isDns1123Label(hostname));
   if (nodeName !== undefined) problems.invalidEach(`${path}.nodeName`, nodeName, isDns1123Subdomain(nodeName));
   if (zone !== undefined) problems.invalidEach(`${path}.zone`, zone, isLabelValue(zone));
-  const zones = hints?.forZones ?? [];
-  if (zones.length > MAX_HINTS) problems.tooMany(`${path}.hints.forZones`, zones.length, MAX_HINTS);
+  const { forZones, forNodes }: Hints = hints ?? {};
+  validateHints(problems, `${path}.hints.forZones`, forZones, isLabelValue);
+  validateHints(problems, `${path}.hints.forNodes`, forNodes, isDns1123Subdomain);
+}
+
+/** `forNodes` came with Kubernetes 1.33. */
+interface Hints {
+  readonly forZones?: readonly Hint[];
+  readonly forNodes?: readonly Hint[];
+}
+
+interface Hint {
+  readonly name: string;
+}
+
+function validateHints(problems: Problems, path: string, hints: readonly Hint[] = [], check = isLabelValue): void {
+  if (hints.length > MAX_HINTS) problems.tooMany(path, hints.length, MAX_HINTS);
   const seen = new Set<string>();
-  for (const [i, { name }] of zones.entries()) {
-    const at = `${path}.hints.forZones[${i}].name`;
+  for (const [i, { name }] of hints.entries()) {
+    const at = `${path}[${i}].name`;
     if (!name) problems.required(at);
-    else problems.invalidEach(at, name, isLabelValue(name));
+    else problems.invalidEach(at, name, check(name));
     if (seen.has(name)) problems.duplicate(at, name);
     seen.add(name);
   }

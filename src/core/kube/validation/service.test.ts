@@ -201,3 +201,26 @@ test("the answer says it as kubectl expects", () => {
   assert.equal(several.message, 'Deployment.apps "web" is invalid: [a: Required value, b: Forbidden: no]');
   assert.deepEqual([several.code, several.reason, several.status], [422, "Invalid", "Failure"]);
 });
+
+test("what a load balancer writes into the status", () => {
+  const of = (type: string, ingress: object[]): string[] => {
+    const old = service({ type, ports: [PORT] });
+    const status = { loadBalancer: { ingress } };
+    return validate(SERVICES, { ...old, status } as KubeObject, old).map((error) => `${error.field}: ${error.message}`);
+  };
+  const at = "status.loadBalancer.ingress[0]";
+  assert.deepEqual(of("LoadBalancer", [{ ip: "192.0.2.1", ipMode: "VIP" }, { hostname: "lb.example.com" }]), []);
+  assert.deepEqual(of("LoadBalancer", [{ ip: "192.0.2.256" }]), [
+    `${at}.ip: Invalid value: "192.0.2.256": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)`,
+  ]);
+  assert.deepEqual(of("LoadBalancer", [{ hostname: "192.0.2.1", ipMode: "VIP" }]), [
+    `${at}.ipMode: Forbidden: may not be specified when \`ip\` is not set`,
+    `${at}.hostname: Invalid value: "192.0.2.1": must be a DNS name, not an IP address`,
+  ]);
+  assert.deepEqual(of("LoadBalancer", [{ ip: "192.0.2.1", ipMode: "Nat" }]), [
+    `${at}.ipMode: Unsupported value: "Nat": supported values: "Proxy", "VIP"`,
+  ]);
+  assert.deepEqual(of("ClusterIP", [{ ip: "192.0.2.1" }]), [
+    "status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'",
+  ]);
+});

@@ -1,7 +1,17 @@
 // Services: `pkg/apis/core/validation/validation.go` ValidateService. Runs after addresses and node ports have been allocated.
 import type { Service, ServicePort, ServiceSpec } from "kubernetes-types/core/v1";
+import { tryParseAddr } from "#ip";
 import { validateLabels } from "./metadata.ts";
-import { isCidr, isDns1123Label, isDns1123Subdomain, isNonSpecialIp, isPortName, isPortNumber, isQualifiedName } from "./names.ts";
+import {
+  isCidr,
+  isDns1123Label,
+  isDns1123Subdomain,
+  isNonSpecialIp,
+  isPortName,
+  isPortNumber,
+  isQualifiedName,
+  NOT_AN_IP,
+} from "./names.ts";
 import type { Problems } from "./problems.ts";
 import { validateAddressFields, validateAddressUpdate } from "./service-addresses.ts";
 
@@ -136,8 +146,30 @@ function trafficDistribution(spec: ServiceSpec): string | undefined {
   return value;
 }
 
+/** ValidateLoadBalancerStatus. */
+function validateLoadBalancerStatus(problems: Problems, { spec, status }: Service): void {
+  const ingress = status?.loadBalancer?.ingress ?? [];
+  const path = "status.loadBalancer.ingress";
+  if (ingress.length > 0 && spec?.type !== "LoadBalancer") {
+    problems.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'");
+    return;
+  }
+  for (const [i, { ip, ipMode, hostname }] of ingress.entries()) {
+    const at = `${path}[${i}]`;
+    if (ip && tryParseAddr(ip) === undefined) problems.invalid(`${at}.ip`, ip, NOT_AN_IP);
+    if (ipMode !== undefined && !ip) problems.forbidden(`${at}.ipMode`, "may not be specified when `ip` is not set");
+    else if (ipMode !== undefined) problems.oneOf(`${at}.ipMode`, ipMode, ["Proxy", "VIP"]);
+    if (!hostname) continue;
+    problems.invalidEach(`${at}.hostname`, hostname, isDns1123Subdomain(hostname));
+    if (tryParseAddr(hostname) !== undefined) problems.invalid(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
+  }
+}
+
 export function validateServiceUpdate(problems: Problems, service: Service, old: Service): void {
   const { spec } = service;
+  // What was stored before, or outlives another type, is not what this writer is asked about.
+  if (JSON.stringify(service.status?.loadBalancer) !== JSON.stringify(old.status?.loadBalancer))
+    validateLoadBalancerStatus(problems, service);
   if (spec === undefined || old.spec === undefined) return;
   validateAddressUpdate(problems, spec, old.spec);
   const before = old.spec.healthCheckNodePort;

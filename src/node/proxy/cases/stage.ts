@@ -6,7 +6,7 @@ import { Fixture, tcp, udp } from "../fixture.ts";
 import { Cluster, type Family } from "../fixture-cluster.ts";
 import type { ProxyOptions } from "../start.ts";
 
-export type HostName = "node" | "podA" | "podB" | "outside";
+type HostName = "node" | "podA" | "podB" | "outside";
 
 export interface Stage {
   readonly mode: ProxyMode;
