@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import type { Pod } from "kubernetes-types/core/v1";
 import { PODS, type Stored } from "#kube";
 import { agnhost, runExecPod, runPods, serveHostnames } from "../fixture/pods.ts";
-import { expectAnswersOf, hostPort, httpFrom, type Reply } from "../fixture/probes.ts";
+import { expectAnswersOf, hostPort, httpFrom, type Reply, udpFrom } from "../fixture/probes.ts";
 import { changeService, clusterIpOf, createService, expectBackends, expectServes, expectServiceReachable } from "../fixture/services.ts";
+import { eventually } from "../fixture/wait.ts";
 import type { ConformanceTest, Fixture } from "../types.ts";
 
 function netexec(name: string, labels: Record<string, string>, ports: { readonly http?: number; readonly udp?: number }): Pod {
@@ -102,6 +103,14 @@ async function samePortDifferentProtocols(fixture: Fixture): Promise<void> {
       [kept.protocol],
     );
     await expectServes(fixture, "execpod", changed, pods);
+    const host = clusterIpOf(changed);
+    await eventually(fixture, `nothing but ${kept.protocol} is served`, async () => {
+      const [reply] =
+        kept.protocol === "TCP"
+          ? await udpFrom(fixture, "execpod", { host, port: 80 })
+          : await httpFrom(fixture, "execpod", `http://${hostPort(host, 80)}/hostname`);
+      assert.equal(reply?.body, undefined);
+    });
   }
 }
 
