@@ -75,7 +75,7 @@ test("the Service that has to do without its address hears who has it", async ()
     for (const { winner, loser } of frontends.newConflicts(touched)) events.contested(winner, loser);
   }
   assert.deepEqual(said, [
-    "b AddressConflict: ExternalIP 192.0.2.1 TCP port 80 belongs to the Service default/a, which is older: connections there do not reach this one",
+    "b AddressConflict: ExternalIP 192.0.2.1 TCP port 80 belongs to the Service default/a, which is as old and comes first by name: connections there do not reach this one",
     "b AddressConflict: ExternalIP 10.96.0.1 TCP port 80 belongs to the Service default/a, whose ClusterIP it is: connections there do not reach this one",
   ]);
   await turn();

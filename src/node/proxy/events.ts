@@ -62,9 +62,8 @@ export class ServiceEvents implements ProxyObserver {
   contested(winner: Frontend, loser: Frontend): void {
     const { addr, protocol, port } = loser;
     const service = nameOf(loser);
-    const why = winner.kind === "ClusterIP" && loser.kind !== "ClusterIP" ? "whose ClusterIP it is" : "which is older";
     const at = `${formatAddr(addr)} ${NAMES[protocol] ?? protocol} port ${port}`;
-    const message = `${loser.kind} ${at} belongs to the Service ${nameOf(winner)}, ${why}: connections there do not reach this one`;
+    const message = `${loser.kind} ${at} belongs to the Service ${nameOf(winner)}, ${whyFirst(winner, loser)}: connections there do not reach this one`;
     const conflicts = this.#conflicts.get(service) ?? new Map<string, Told>();
     this.#conflicts.set(service, conflicts.set(message, { reason: "AddressConflict", isSaid: false }));
     this.#say(service, conflicts);
@@ -83,6 +82,12 @@ export class ServiceEvents implements ProxyObserver {
       this.#o.events.event(object, { type: "Warning", reason: told.reason, message });
     }
   }
+}
+
+/** As `Frontends` decides it. */
+function whyFirst(winner: Frontend, loser: Frontend): string {
+  if (winner.kind === "ClusterIP" && loser.kind !== "ClusterIP") return "whose ClusterIP it is";
+  return winner.since === loser.since ? "which is as old and comes first by name" : "which is older";
 }
 
 /** `namespace/name`, without the port. */
