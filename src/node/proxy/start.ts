@@ -89,10 +89,7 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
   const open = options.openDataplane ?? ((on) => openDataplane(options.mode ?? "nftables", on));
   const dataplane = open({ netns, cidrs, metrics, logger });
   const status = openStatus(options, { services: informers.services, mode: dataplane.mode, metrics, logger });
-  const { services, nodes } = informers;
-  const { events } = options;
-  const told = events === undefined ? [] : [new ServiceEvents({ events, services, nodes, node: options.node.name })];
-  const observers = [...status.observers, ...told, ...(options.observers ?? [])];
+  const observers = [...status.observers, ...serviceEvents(options, informers), ...(options.observers ?? [])];
   const chosen = options.nodePortAddresses && watchNodePortAddresses(netns, options.nodePortAddresses, (own) => setNode(node, own));
   let node = withPorts(options.node, chosen?.addresses);
   status.setNode(node);
@@ -145,6 +142,10 @@ interface Status {
   readonly observers: readonly ProxyObserver[];
   setNode(node: ProxyNode): void;
   stop(): void;
+}
+
+function serviceEvents({ events, node }: ProxyOptions, { services, nodes }: ProxyInformers): ProxyObserver[] {
+  return events === undefined ? [] : [new ServiceEvents({ events, services, nodes, node: node.name })];
 }
 
 /** Everything that answers somebody about this proxy. */
