@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { silentLogger } from "#base";
+import { type Client, createInformer } from "#client";
 import { createFakeClient } from "#client/fake";
 import { parsePrefix } from "#ip";
+import { ENDPOINT_SLICES, NODES, SERVICES } from "#kube";
 import { FakeNft } from "#linux/fake";
 import { type Change, formatKey } from "#nft";
 import { NftablesDataplane } from "./nftables/dataplane.ts";
 import { TABLE } from "./nftables/layout.ts";
-import { startProxy } from "./start.ts";
+import { type ServiceProxy, startProxy } from "./start.ts";
 import { CIDRS, NODE, service, slice } from "./testing.ts";
 
 test("pods and Services have other addresses now: the sets change, and nothing else", async () => {
@@ -37,4 +39,46 @@ test("pods and Services have other addresses now: the sets change, and nothing e
   const touched = nft.transactions.slice(before).flatMap((changes) => changes.map(nameOf));
   assert.deepEqual([...new Set(touched)].sort(), ["local-pod-cidrs4", "local-pod-cidrs6", "pod-cidrs4", "pod-cidrs6"]);
   proxy.stop();
+});
+
+test("the next proxy writes nothing before it knows its Node, and then nothing that is there", async () => {
+  const nft = new FakeNft();
+  const ports = [{ name: "http", port: 80, targetPort: 8080 }];
+  const own = {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name: NODE.name },
+    spec: { podCIDRs: ["10.244.1.0/24", "fd00:10:244:1::/64"] },
+  };
+  const client = createFakeClient([service("web", ["10.96.0.1"], ports), slice("web", ["10.244.1.2@node-1"], ports), own]);
+  const start = (nodesFrom: Client): ServiceProxy =>
+    startProxy({
+      client,
+      node: NODE,
+      ...CIDRS,
+      informers: {
+        services: createInformer(client, SERVICES),
+        slices: createInformer(client, ENDPOINT_SLICES),
+        nodes: createInformer(nodesFrom, NODES),
+      },
+      logger: silentLogger,
+      openDataplane: ({ cidrs, metrics, logger }) => new NftablesDataplane({ nft, cidrs, metrics, logger }),
+    });
+  const first = start(client);
+  await first.synced;
+  await first.idle();
+  first.stop();
+  const written = nft.transactions.length;
+  const known = Promise.withResolvers<void>();
+  const watch: Client["watch"] = async function* (resource, options) {
+    await known.promise;
+    yield* client.watch(resource, options);
+  };
+  const second = start({ ...client, watch });
+  for (let i = 0; i < 100; i++) await new Promise((resolve) => setImmediate(resolve));
+  known.resolve();
+  await second.synced;
+  await second.idle();
+  assert.deepEqual(nft.transactions.slice(written).flat(), []);
+  second.stop();
 });

@@ -180,7 +180,11 @@ function flow(dst: string, dstPort: number, protocol: number): ConntrackEntry {
   return {
     original: { src: client, dst: parseAddr(dst), protocol, srcPort: 40_000, dstPort },
     reply: { src: backend, dst: client, protocol, srcPort: 8080, dstPort: 40_000 },
-    ...{ id: 1, mark: 0, zone: 0, timeoutSeconds: 30, status: 0 },
+    id: 1,
+    mark: 0,
+    zone: 0,
+    timeoutSeconds: 30,
+    status: 0,
   };
 }
 

@@ -122,7 +122,9 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
     conntrack?.close();
   };
   signal?.addEventListener("abort", stop, { once: true });
-  const synced = Promise.all([informers.services.synced, informers.slices.synced]).then(async () => {
+  // The Node too: without its zone and its Pod CIDRs the rules would be others, for a moment, than those that the last proxy has left.
+  const complete = [informers.services.synced, informers.slices.synced, informers.nodes?.synced ?? Promise.resolve()];
+  const synced = Promise.all(complete).then(async () => {
     await reconciler.start();
     if (netns !== undefined) beLiberal(netns, logger);
   });
