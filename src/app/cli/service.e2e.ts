@@ -38,7 +38,7 @@ suite("fairlead service", () => {
     const slices = createInformer(cluster.client, ENDPOINT_SLICES, { namespace: "default" });
     const done = Promise.withResolvers<void>();
     slices.subscribe(() => {
-      const full = slices.list().filter(({ endpoints = [] }) => endpoints.filter(({ conditions }) => conditions?.ready).length === 2);
+      const full = slices.list().filter(({ endpoints }) => endpoints.filter(({ conditions }) => conditions?.ready).length === 2);
       if (full.length === 3) done.resolve();
     });
     await done.promise;
