@@ -168,8 +168,10 @@ export class Topology {
     balancer.route.links.change("eth0", { up: true });
     for (const family of FAMILIES) {
       const addr = hostPrefix(parseAddr(balancer.addrs[family]));
-      const via = parseAddr(family === 4 ? "203.0.113.1" : "2001:db8:113::1");
-      outside.route.addrs.set({ link: "balancer", prefix: hostPrefix(via) });
+      // A neighbour may be asked for any IPv4 address of the host, but for IPv6 only for those of the link. An IPv4 address more would
+      // be one more that SCTP may choose.
+      const via = parseAddr(family === 4 ? outside.addrs[4] : "2001:db8:113::1");
+      if (family === 6) outside.route.addrs.set({ link: "balancer", prefix: hostPrefix(via) });
       outside.route.routes.set({ dst: addr, nextHops: [{ link: "balancer" }], scope: "link" });
       balancer.route.addrs.set({ link: "eth0", prefix: addr });
       balancer.route.routes.set({ dst: hostPrefix(via), nextHops: [{ link: "eth0" }], scope: "link" });
