@@ -98,8 +98,13 @@ async function answer(socket: Socket, request: ControlRequest, handlers: Control
   }
 }
 
-/** Carries bytes both ways, half-closes included; an error of one side ends both. */
+/** Carries bytes both ways, half-closes included; an error of one side ends both, also one from before. */
 export function join(a: Socket, b: Socket): void {
+  if (a.destroyed || b.destroyed) {
+    a.destroy();
+    b.destroy();
+    return;
+  }
   a.pipe(b).pipe(a);
   a.on("error", () => b.destroy()).on("close", () => b.destroy());
   b.on("error", () => a.destroy()).on("close", () => a.destroy());

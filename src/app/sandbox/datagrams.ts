@@ -33,6 +33,7 @@ export function readDatagrams(stream: Socket, onDatagram: (datagram: Buffer) => 
 
 /** Carries datagrams both ways until either side ends. What is refused on the way is lost, as UDP has it. */
 export function joinDatagrams(stream: Socket, udp: UdpSocket): void {
+  if (stream.destroyed) return void udp.close();
   let closed = false;
   readDatagrams(stream, (datagram) => {
     if (!closed) udp.send(datagram, () => {});

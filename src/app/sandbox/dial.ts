@@ -22,7 +22,11 @@ export function createUdpDialer(ns: NetNs): (host: string, port: number) => Prom
     const socket = createSocket(family === 4 ? "udp4" : "udp6");
     socket.bind({ fd: udpFd(ns, parseAddr(family === 4 ? "0.0.0.0" : "::"), 0) });
     return new Promise((resolve, reject) => {
-      socket.connect(port, host, (err?: Error) => (err === undefined ? resolve(socket) : reject(err)));
+      socket.connect(port, host, (err?: Error) => {
+        if (err === undefined) return resolve(socket);
+        socket.close();
+        reject(err);
+      });
     });
   };
 }

@@ -105,6 +105,11 @@ function unreachable(target: Target, err: unknown): StatusError {
  */
 export async function forwardUpgrade(req: IncomingMessage, client: Duplex, head: Buffer, target: Target): Promise<void> {
   const upstream = await dial(target);
+  if (client.destroyed) {
+    // It went while this was waiting: nobody is to run a command for it.
+    upstream.destroy();
+    return;
+  }
   client.on("error", () => upstream.destroy());
   upstream.on("error", () => client.destroy());
   client.once("close", () => upstream.destroy());
