@@ -38,7 +38,7 @@ class Peer {
     this.name = formatUpstream(upstream);
   }
 
-  /** Rejects at once where it turns out that there is no way to it. */
+  /** Rejects before the time is up where it turns out that there is no way to it. */
   async askUdp(query: Buffer, timeoutMs: number): Promise<Buffer> {
     if (this.reach.noWay !== undefined) throw this.reach.noWay;
     const waiting = new AbortController();

@@ -42,7 +42,7 @@ async function connectPatiently(path: string): Promise<Socket> {
 /** Follows the cluster's NodePorts and has the same ports of the host's loopback, for as long as the sandbox lives. */
 export function publishNodePorts(controlSocket: string, logger: Logger): void {
   const published = new Map<string, AbortController>();
-  void follow(controlSocket, (ports) => {
+  const publish = (ports: readonly NodePort[]): void => {
     const wanted = new Map(ports.map((port) => [`${port.protocol} ${port.port}`, port]));
     for (const [key, abort] of published) {
       if (wanted.has(key)) continue;
@@ -56,7 +56,8 @@ export function publishNodePorts(controlSocket: string, logger: Logger): void {
       const onTaken = (err: unknown): void => logger.warn("cannot publish NodePort on the host", { ...port, err: errorMessage(err) });
       void openWhenFree(() => open(controlSocket, port, logger), { signal: abort.signal, onTaken });
     }
-  });
+  };
+  void follow(controlSocket, publish, logger);
 }
 
 function open(controlSocket: string, nodePort: NodePort, logger: Logger): Promise<readonly { close(): void }[]> {
@@ -65,14 +66,15 @@ function open(controlSocket: string, nodePort: NodePort, logger: Logger): Promis
   return bindLoopback(port, (socket) => serveUdpSessions(socket, { dial: () => dial(controlSocket, nodePort), logger }));
 }
 
-async function follow(controlSocket: string, onPorts: (ports: readonly NodePort[]) => void): Promise<never> {
+async function follow(controlSocket: string, onPorts: (ports: readonly NodePort[]) => void, logger: Logger): Promise<never> {
   for (;;) {
     try {
       const { line, socket } = await askControl(controlSocket, { op: "node-ports" });
       onPorts(parsePorts(line));
       for await (const next of controlLines(socket)) onPorts(parsePorts(next));
-    } catch {
-      // The sandbox has not opened its door yet.
+    } catch (err) {
+      // Mostly: the sandbox has not opened its door yet.
+      logger.debug("cannot follow the sandbox's NodePorts, trying again", { err: errorMessage(err) });
     }
     await systemClock.sleep(RETRY_MS);
   }
