@@ -286,15 +286,16 @@ for (const family of FAMILIES) {
 
     test("affinity: the client stays where it went, until its time is over", () => {
       const question: Question = { from: "b1", protocol: TCP, dst: parseAddr(vip(4)), dstPort: 80 };
-      const [first, second] = roundTrips(network, question);
+      const [first, second] = roundTrips(network, question, { remember: true });
       assert.ok(first !== undefined && second !== undefined);
       for (const { result } of [first, second]) {
-        const again = { memory: result.memory, now: 5000 };
+        const memory = result.memory ?? assert.fail();
+        const again = { memory, now: 5000 };
         assert.deepEqual(
           roundTrips(network, { ...question, srcPort: 40_001 }, again).map((branch) => say(branch.result)),
           [say(result)],
         );
-        const late = { memory: result.memory, now: 3 * 3_600_000 + 1 };
+        const late = { memory, now: 3 * 3_600_000 + 1 };
         assert.equal(roundTrips(network, { ...question, srcPort: 40_001 }, late).length, 2);
       }
     });
@@ -303,7 +304,7 @@ for (const family of FAMILIES) {
 
 test("an established connection goes on when its Service has no endpoints any more; a new one is refused", async () => {
   const question: Question = { from: "b1", protocol: TCP, dst: parseAddr(VIP[4](3)), dstPort: 80 };
-  const [begun] = roundTrips(network, question);
+  const [begun] = roundTrips(network, question, { remember: true });
   assert.ok(begun !== undefined);
   const emptied = await cluster((namespaces) =>
     namespaces.map((one) => ({
@@ -311,7 +312,7 @@ test("an established connection goes on when its Service has no endpoints any mo
       ...(one.tables !== undefined && { tables: one.tables.map((table) => without(table, "10.96.0.3")) }),
     })),
   );
-  const { memory } = begun.result;
+  const memory = begun.result.memory ?? assert.fail();
   const segment = { ...question, tcpFlags: TCP_FLAGS.ack | TCP_FLAGS.psh };
   assert.deepEqual(
     roundTrips(emptied, segment, { memory }).map(({ result }) => say(result)),

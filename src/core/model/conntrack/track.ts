@@ -11,8 +11,8 @@ import { type Connection, STATUS } from "./types.ts";
 export interface Tracking {
   readonly table: ConntrackTable;
   readonly now: number;
-  /** `net/netfilter/nf_conntrack_max`: how many connections there may be; undefined: any number. */
-  readonly max?: number | undefined;
+  /** `net/netfilter/nf_conntrack_max`: how many connections there may be; 0: any number. */
+  readonly max: number;
   /** `net/netfilter/nf_conntrack_tcp_loose`: whether a connection may be picked up in its middle. */
   readonly loose: boolean;
 }
@@ -55,7 +55,7 @@ function trackPacket(skb: Skb, { table, now, max, loose }: Tracking): "tracked" 
   if (found === undefined) {
     skb.ctState = "invalid";
     if (!canBegin(packet, loose)) return "tracked";
-    if (max !== undefined && max > 0 && table.size >= max) return "full";
+    if (max > 0 && table.size >= max) return "full";
     skb.ct = { original: tuple, reply: invertTuple(tuple), status: 0, mark: 0, expiresMs: now + lifeMs(packet, 0) };
     skb.ctState = "new";
     skb.ctDirection = "original";

@@ -1,7 +1,7 @@
 // A frame in a bridge. Mirrors br_handle_frame_finish (net/bridge/br_input.c), should_deliver (br_forward.c) and br_skb_isolated
 // (br_private.h). What the bridge would learn or flood comes to the same: the port behind which a MAC is.
-import { formatMac, type Mac } from "#ip";
-import type { Host, HostLink } from "./host.ts";
+import type { Mac } from "#ip";
+import { type Host, type HostLink, macKey } from "./host.ts";
 import { receive } from "./receive.ts";
 import { dropped, type Ended, type Network } from "./run.ts";
 import { type Frame, transmit } from "./transmit.ts";
@@ -14,7 +14,7 @@ export function bridgeFrame(frame: Frame, from: string | undefined): Ended {
   if (bridge === undefined || !bridge.up) return dropped(host, skb, "link down");
   if (port !== undefined && isOwn(host, bridge, dstMac)) {
     // What is the bridge's own by an entry only is not the IP layer's: its MAC is another one (PACKET_OTHERHOST).
-    if (!isMacOf(host, bridge, dstMac)) return dropped(host, skb, "other host");
+    if (!host.bridgeMacs(bridge).has(macKey(dstMac))) return dropped(host, skb, "other host");
     skb.srcMac = srcMac;
     skb.dstMac = dstMac;
     return receive(run, host, bridge.name, skb);
@@ -30,15 +30,9 @@ export function bridgeFrame(frame: Frame, from: string | undefined): Ended {
   return transmit({ ...frame, link: to, hop });
 }
 
-/** An address of the bridge or of one of its ports. */
-function isMacOf(host: Host, bridge: HostLink, mac: Mac): boolean {
-  const text = formatMac(mac);
-  return formatMac(bridge.mac) === text || portsOf(host, bridge).some((port) => formatMac(port.mac) === text);
-}
-
 function isOwn(host: Host, bridge: HostLink, mac: Mac): boolean {
   const entry = host.fdb(bridge.name, mac);
-  return isMacOf(host, bridge, mac) || (entry !== undefined && entry.permanent !== false);
+  return host.bridgeMacs(bridge).has(macKey(mac)) || (entry !== undefined && entry.permanent !== false);
 }
 
 function portsOf(host: Host, bridge: HostLink): readonly HostLink[] {
@@ -53,24 +47,25 @@ function mayPass(host: Host, from: HostLink | undefined, to: string): boolean {
 function portTo(network: Network, host: Host, bridge: HostLink, mac: Mac): string | undefined {
   const entry = host.fdb(bridge.name, mac);
   if (entry !== undefined && entry.link !== bridge.name) return entry.link;
-  const text = formatMac(mac);
-  return host.rememberedPort(
-    bridge.name,
-    text,
-    () => portsOf(host, bridge).find((port) => isBehind(network, port, text, new Set([host.name + bridge.name])))?.name,
-  );
+  const key = macKey(mac);
+  const id = `${host.name} ${bridge.name} ${key}`;
+  const known = network.portOfMac.get(id);
+  if (known !== undefined) return known ?? undefined;
+  const found = portsOf(host, bridge).find((port) => isBehind(network, port, key, new Set([host.name + bridge.name])))?.name;
+  network.portOfMac.set(id, found ?? null);
+  return found;
 }
 
-function isBehind(network: Network, port: HostLink, mac: string, seen: Set<string>): boolean {
+function isBehind(network: Network, port: HostLink, mac: number, seen: Set<string>): boolean {
   if (!port.up || port.type.kind !== "veth") return false;
   const host = network.hosts.get(port.type.peer.namespace);
   const link = host?.links.get(port.type.peer.link);
   if (host === undefined || link === undefined || !link.up) return false;
-  if (link.master === undefined) return formatMac(link.mac) === mac;
+  if (link.master === undefined) return link.macKey === mac;
   const bridge = host.links.get(link.master);
   if (bridge === undefined || seen.has(host.name + bridge.name)) return false;
   seen.add(host.name + bridge.name);
-  if (formatMac(bridge.mac) === mac) return true;
+  if (bridge.macKey === mac) return true;
   return portsOf(host, bridge).some((other) => other !== link && isBehind(network, other, mac, seen));
 }
 

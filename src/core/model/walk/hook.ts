@@ -79,8 +79,7 @@ function endOf({ host, skb }: AtHook, final: Final): Ended | undefined {
 }
 
 function passConntrack({ run, host, hop, skb }: AtHook): Ended | undefined {
-  const max = host.sysctl("net/netfilter/nf_conntrack_max", 0);
-  const loose = host.sysctl("net/netfilter/nf_conntrack_tcp_loose", 1) !== 0;
+  const { conntrackMax: max, tcpLoose: loose } = host.settings;
   if (track(skb, { table: run.conntrack(host), now: run.now, max, loose }) === "full") return dropped(host, skb, "conntrack full");
   run.decide(hop, () => ({ kind: "conntrack", state: skb.ctState, direction: skb.ctDirection }));
   return undefined;

@@ -1,5 +1,5 @@
 // A namespace made ready for packets: what is asked for each packet is indexed once.
-import { type Addr, addrEquals, type Family, formatMac, type Mac, parsePrefix } from "#ip";
+import { type Addr, addrEquals, type Family, type Mac, parsePrefix } from "#ip";
 import type { Hook } from "#nft";
 import { type Scalar, scalarOfAddr } from "../evaluate/scalar.ts";
 import { type PreparedTable, prepareTable } from "../evaluate/table.ts";
@@ -10,7 +10,32 @@ import { type HookEntry, hookEntries } from "./hook-order.ts";
 export interface HostLink extends Link {
   readonly index: number;
   readonly mac: Mac;
+  /** Equal keys are equal MACs. */
+  readonly macKey: number;
   readonly mtu: number;
+}
+
+/** A MAC as a number of 48 bits. */
+export function macKey(mac: Mac): number {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac;
+  return ((a << 16) | (b << 8) | c) * 0x100_0000 + ((d << 16) | (e << 8) | f);
+}
+
+/** Settings of the namespace that packets ask for. */
+interface Settings {
+  readonly conntrackMax: number;
+  readonly tcpLoose: boolean;
+  readonly forwarding6: boolean;
+}
+
+/** Settings of a link, those for all links included. */
+interface LinkSettings {
+  readonly forwarding4: boolean;
+  readonly rpFilter: number;
+  readonly acceptLocal: boolean;
+  readonly routeLocalnet: boolean;
+  readonly proxyArp: boolean;
+  readonly proxyArpPvlan: boolean;
 }
 
 const LOOPBACK = "lo";
@@ -25,14 +50,17 @@ export class Host {
   readonly tables: readonly PreparedTable[];
   /** Whether anything asks for connections. */
   readonly tracks: boolean;
+  /** By bridge. */
   readonly ports: ReadonlyMap<string, readonly HostLink[]>;
+  readonly #bridgeMacs: Map<string, ReadonlySet<number>> = new Map();
   readonly #addrsOf: Map<string, LinkAddr[]> = new Map();
   readonly #owned: Map<Scalar, string[]> = new Map();
   readonly #neighs: Map<string, Neigh> = new Map();
   readonly #fdb: Map<string, Fdb> = new Map();
   readonly #listeners: Map<string, Listener[]> = new Map();
-  readonly #hooks: Map<string, readonly HookEntry[]> = new Map();
-  readonly #portOfMac: Map<string, string | null> = new Map();
+  readonly settings: Settings;
+  readonly #hooks: Readonly<Record<Family, Map<Hook, readonly HookEntry[]>>> = { 4: new Map(), 6: new Map() };
+  readonly #linkSettings: Map<string, LinkSettings> = new Map();
 
   constructor(namespace: Namespace) {
     this.name = namespace.name;
@@ -47,18 +75,32 @@ export class Host {
       [...this.links.values()].filter(({ master }) => master !== undefined),
       ({ master }) => master ?? "",
     );
+    this.settings = {
+      conntrackMax: this.#sysctl("net/netfilter/nf_conntrack_max", 0),
+      tcpLoose: this.#sysctl("net/netfilter/nf_conntrack_tcp_loose", 1) !== 0,
+      forwarding6: this.#sysctl("net/ipv6/conf/all/forwarding", 0) !== 0,
+    };
     for (const addr of this.addrs) {
       push(this.#addrsOf, addr.link, addr);
       push(this.#owned, scalarOfAddr(addr.prefix.addr), addr.link);
     }
     for (const neigh of namespace.neighs ?? []) this.#neighs.set(neighKey(neigh.link, neigh.addr), neigh);
-    for (const entry of namespace.fdb ?? []) this.#fdb.set(`${this.#fdbOwner(entry.link)} ${formatMac(entry.mac)}`, entry);
+    for (const entry of namespace.fdb ?? []) this.#fdb.set(`${this.#fdbOwner(entry.link)} ${macKey(entry.mac)}`, entry);
     for (const listener of namespace.listeners ?? []) push(this.#listeners, `${listener.protocol} ${listener.port}`, listener);
   }
 
   /** Entries of ports are entries of their bridge. */
   #fdbOwner(link: string): string {
     return this.links.get(link)?.master ?? link;
+  }
+
+  /** Addresses of a bridge and of its ports. */
+  bridgeMacs(bridge: HostLink): ReadonlySet<number> {
+    const known = this.#bridgeMacs.get(bridge.name);
+    if (known !== undefined) return known;
+    const macs = new Set([bridge, ...(this.ports.get(bridge.name) ?? [])].map((link) => link.macKey));
+    this.#bridgeMacs.set(bridge.name, macs);
+    return macs;
   }
 
   /** Links that have this address. */
@@ -76,7 +118,7 @@ export class Host {
 
   /** `owner`: a bridge or a vxlan link. */
   fdb(owner: string, mac: Mac): Fdb | undefined {
-    return this.#fdb.size === 0 ? undefined : this.#fdb.get(`${owner} ${formatMac(mac)}`);
+    return this.#fdb.size === 0 ? undefined : this.#fdb.get(`${owner} ${macKey(mac)}`);
   }
 
   listener(protocol: number, addr: Addr, port: number): Listener | undefined {
@@ -86,44 +128,41 @@ export class Host {
   }
 
   hooks(family: Family, hook: Hook): readonly HookEntry[] {
-    const id = `${family}${hook}`;
-    let entries = this.#hooks.get(id);
-    if (entries === undefined) {
-      entries = hookEntries(this.tables, family, hook, this.tracks);
-      this.#hooks.set(id, entries);
-    }
+    const known = this.#hooks[family].get(hook);
+    if (known !== undefined) return known;
+    const entries = hookEntries(this.tables, family, hook, this.tracks);
+    this.#hooks[family].set(hook, entries);
     return entries;
   }
 
-  sysctl(name: string, otherwise: number): number {
+  linkSettings(link: string): LinkSettings {
+    const known = this.#linkSettings.get(link);
+    if (known !== undefined) return known;
+    const own = (name: string): number => this.#sysctl(`net/ipv4/conf/${link}/${name}`, this.#sysctl(`net/ipv4/conf/default/${name}`, 0));
+    const all = (name: string): number => this.#sysctl(`net/ipv4/conf/all/${name}`, 0);
+    const either = (name: string): boolean => own(name) !== 0 || all(name) !== 0;
+    const forwarding = this.#sysctl("net/ipv4/ip_forward", all("forwarding"));
+    const settings: LinkSettings = {
+      forwarding4: this.#sysctl(`net/ipv4/conf/${link}/forwarding`, forwarding) !== 0,
+      rpFilter: Math.max(own("rp_filter"), all("rp_filter")),
+      acceptLocal: either("accept_local"),
+      routeLocalnet: either("route_localnet"),
+      proxyArp: either("proxy_arp"),
+      proxyArpPvlan: either("proxy_arp_pvlan"),
+    };
+    this.#linkSettings.set(link, settings);
+    return settings;
+  }
+
+  #sysctl(name: string, otherwise: number): number {
     return this.namespace.sysctls?.[name] ?? otherwise;
-  }
-
-  /** A setting of one link, else the one for all, else the default. */
-  linkSysctl(family: Family, link: string, name: string): number {
-    const at = `net/ipv${family}/conf`;
-    return this.sysctl(`${at}/${link}/${name}`, this.sysctl(`${at}/default/${name}`, 0));
-  }
-
-  /** Behind which port a MAC was found, as bridges learn it. */
-  rememberedPort(bridge: string, mac: string, find: () => string | undefined): string | undefined {
-    const id = `${bridge} ${mac}`;
-    const known = this.#portOfMac.get(id);
-    if (known !== undefined) return known ?? undefined;
-    const found = find();
-    this.#portOfMac.set(id, found ?? null);
-    return found;
   }
 }
 
 function hostLink(namespace: Namespace, link: Link, at: number): HostLink {
-  const { type, mtu, mac } = link;
-  return {
-    ...link,
-    index: link.index ?? at + 1,
-    mtu: mtu ?? (type.kind === "loopback" ? 65_536 : 1500),
-    mac: mac ?? madeUpMac(`${namespace.name} ${link.name}`),
-  };
+  const { type, mtu } = link;
+  const mac = link.mac ?? madeUpMac(`${namespace.name} ${link.name}`);
+  return { ...link, index: link.index ?? at + 1, mtu: mtu ?? (type.kind === "loopback" ? 65_536 : 1500), mac, macKey: macKey(mac) };
 }
 
 /** Locally administered, by FNV-1a of the link's name. */

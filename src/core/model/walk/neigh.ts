@@ -1,5 +1,6 @@
 // The MAC of a next hop: written, or asked for. Mirrors arp_process (net/ipv4/arp.c) and ndisc_recv_ns (net/ipv6/ndisc.c) for who answers.
 import type { Addr, Mac } from "#ip";
+import { scalarOfAddr } from "../evaluate/scalar.ts";
 import type { Neigh } from "../state.ts";
 import { hearers, type Station } from "./bridge.ts";
 import type { Host } from "./host.ts";
@@ -23,8 +24,13 @@ export function resolveNeigh(network: Network, host: Host, linkName: string, add
   if (link === undefined) return undefined;
   // Nothing is asked on such a link, and what is sent goes to nobody (IFF_NOARP).
   if (link.type.kind === "dummy" || link.type.kind === "other") return { addr, mac: link.mac, how: "known" };
+  const id = `${host.name} ${linkName} ${scalarOfAddr(addr)}`;
+  const known = network.asked.get(id);
+  if (known !== undefined) return known ?? undefined;
   const station = hearers(network, host, link).find((one) => answersFor(one, addr));
-  return station && { addr, mac: station.link.mac, how: "asked" };
+  const found: ResolvedNeigh | undefined = station && { addr, mac: station.link.mac, how: "asked" };
+  network.asked.set(id, found ?? null);
+  return found;
 }
 
 function answersFor({ host, link }: Station, addr: Addr): boolean {
@@ -35,6 +41,6 @@ function answersFor({ host, link }: Station, addr: Addr): boolean {
   if (addr.family === 6) return false;
   const over = host.fib.lookup({ dst: addr })?.link;
   if (over === undefined) return false;
-  const name = over === link.name ? "proxy_arp_pvlan" : "proxy_arp";
-  return Math.max(host.linkSysctl(4, "all", name), host.linkSysctl(4, link.name, name)) !== 0;
+  const { proxyArp, proxyArpPvlan } = host.linkSettings(link.name);
+  return over === link.name ? proxyArpPvlan : proxyArp;
 }

@@ -54,7 +54,7 @@ function impossible4({ host, skb, linkIn }: Received): boolean {
   const { src, dst } = skb.packet;
   if ([MULTICAST, THIS_NETWORK].some((prefix) => prefixContains(prefix, src)) || prefixContains(THIS_NETWORK, dst)) return true;
   if (!prefixContains(LOOPBACK_NET, src) && !prefixContains(LOOPBACK_NET, dst)) return false;
-  return Math.max(host.linkSysctl(4, "all", "route_localnet"), host.linkSysctl(4, linkIn, "route_localnet")) === 0;
+  return !host.linkSettings(linkIn).routeLocalnet;
 }
 
 /** ip6_rcv_core: ::1 comes over loopback only. */
@@ -66,8 +66,7 @@ function impossible6({ src, dst }: Packet): boolean {
 function wrongSource({ run, host, skb, linkIn }: Received): DropReason | undefined {
   const { src, dst } = skb.packet;
   if (src.family === 6) return undefined;
-  const mode = Math.max(host.linkSysctl(4, "all", "rp_filter"), host.linkSysctl(4, linkIn, "rp_filter"));
-  const acceptLocal = Math.max(host.linkSysctl(4, "all", "accept_local"), host.linkSysctl(4, linkIn, "accept_local")) !== 0;
+  const { rpFilter: mode, acceptLocal } = host.linkSettings(linkIn);
   if (host.owners(src).length > 0 && !acceptLocal) return "martian";
   if (mode === 0) return undefined;
   const back = host.fib.lookup({ dst: src, src: dst, linkIn: LOOPBACK }, run.choices);
@@ -84,9 +83,7 @@ function input(at: Received): Ended {
 }
 
 function forwards(host: Host, family: Addr["family"], linkIn: string): boolean {
-  if (family === 6) return host.sysctl("net/ipv6/conf/all/forwarding", 0) !== 0;
-  const all = host.sysctl("net/ipv4/ip_forward", host.sysctl("net/ipv4/conf/all/forwarding", 0));
-  return host.sysctl(`net/ipv4/conf/${linkIn}/forwarding`, all) !== 0;
+  return family === 6 ? host.settings.forwarding6 : host.linkSettings(linkIn).forwarding4;
 }
 
 /** What routes that lead nowhere make the kernel say (ip_error, ip6_pkt_drop); nothing of blackholes. */

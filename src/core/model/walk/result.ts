@@ -116,6 +116,6 @@ export interface RoundTrip {
   readonly request: Walk;
   /** The answer's way, or the refusal's. */
   readonly reply?: Walk;
-  /** What the namespaces remember afterwards. */
-  readonly memory: Memory;
+  /** What the namespaces remember afterwards, where that is asked for. */
+  readonly memory?: Memory;
 }

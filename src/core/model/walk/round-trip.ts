@@ -33,6 +33,8 @@ export interface WalkOptions {
   readonly now?: number;
   /** False: only outcome and ends, at half the cost. */
   readonly record?: boolean;
+  /** True: the result has a memory, for the walks after it. */
+  readonly remember?: boolean;
 }
 
 /** One way that it can go, chosen by `random`. Throws FairleadError for a namespace that does not exist. */
@@ -47,12 +49,8 @@ export function roundTrips(network: Network, question: Question, options: WalkOp
 
 const UNSPECIFIED: Readonly<Record<Family, Addr>> = { 4: parseAddr("0.0.0.0"), 6: parseAddr("::") };
 
-function once(
-  network: Network,
-  question: Question,
-  choices: Choices,
-  { memory = EMPTY_MEMORY, now = 0, record = true }: WalkOptions,
-): RoundTrip {
+function once(network: Network, question: Question, choices: Choices, options: WalkOptions): RoundTrip {
+  const { memory = EMPTY_MEMORY, now = 0, record = true, remember = false } = options;
   const run = new Run(network, { choices, memory, now, record });
   const asker = run.host(question.from);
   const { dst, src } = question;
@@ -61,10 +59,10 @@ function once(
   const packet = firstPacket(question, own ?? UNSPECIFIED[dst.family]);
   if (own === undefined) {
     run.openHop(asker, undefined, packet);
-    return finish(run, question, dropped(asker, newSkb(packet), "no route"));
+    return finish(run, remember, dropped(asker, newSkb(packet), "no route"));
   }
   run.awaited = { host: asker, question: packet };
-  return finish(run, question, output(run, asker, newSkb(packet)));
+  return finish(run, remember, output(run, asker, newSkb(packet)));
 }
 
 function firstPacket({ protocol, dst, dstPort = 0, srcPort = 40_000, payload = 0, tcpFlags }: Question, src: Addr): Packet {
@@ -72,12 +70,13 @@ function firstPacket({ protocol, dst, dstPort = 0, srcPort = 40_000, payload = 0
   return tcpFlags === undefined || packet.tcpFlags === undefined ? packet : { ...packet, tcpFlags };
 }
 
-function finish(run: Run, question: Question, there: Ended): RoundTrip {
+function finish(run: Run, remember: boolean, there: Ended): RoundTrip {
   const request: Walk = { hops: run.takeHops(), end: there.end };
   const back = answer(run, there);
-  if (back === undefined) return { outcome: withoutReply(there), request, memory: run.memory() };
+  const memory = remember ? { memory: run.memory() } : {};
+  if (back === undefined) return { outcome: withoutReply(there), request, ...memory };
   const reply: Walk = { hops: run.takeHops(), end: back.end };
-  return { outcome: withReply(question, there, back), request, reply, memory: run.memory() };
+  return { outcome: withReply(run.awaited?.host.name, there, back), request, reply, ...memory };
 }
 
 /** Whoever got the packet answers; who refused it says so, as part of the same connection (nf_ct_attach, for errors in icmp_glue_bits). */
@@ -115,9 +114,9 @@ function delivered(end: Extract<Ended["end"], { kind: "delivered" }>): Outcome {
   return { kind: "answered", by: end.namespace, seenAs, ...(end.listener !== undefined && { listener: end.listener }) };
 }
 
-function withReply(question: Question, there: Ended, back: Ended): Outcome {
+function withReply(asker: string | undefined, there: Ended, back: Ended): Outcome {
   const { end } = back;
-  if (end.kind !== "delivered" || end.namespace !== question.from) {
+  if (end.kind !== "delivered" || end.namespace !== asker) {
     const why = end.kind === "delivered" ? "other host" : end.why;
     return { kind: "silence", at: end.namespace, direction: "reply", why, ...("by" in end && end.by !== undefined && { rule: end.by }) };
   }

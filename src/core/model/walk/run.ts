@@ -7,12 +7,16 @@ import type { Packet } from "../packet.ts";
 import type { Memory, NetworkState } from "../state.ts";
 import { DynamicStore } from "./dynamic.ts";
 import { Host } from "./host.ts";
+import type { ResolvedNeigh } from "./neigh.ts";
 import type { By, Decision, DropReason, Hop, RefusedWith, WalkEnd } from "./result.ts";
 import { surroundings } from "./surroundings.ts";
 
 /** A state made ready for many packets. */
 export interface Network {
   readonly hosts: ReadonlyMap<string, Host>;
+  /** What was found out on the way, and does not change: which neighbour answers, behind which port a MAC is. */
+  readonly asked: Map<string, ResolvedNeigh | null>;
+  readonly portOfMac: Map<string, string | null>;
 }
 
 const HOSTS: WeakMap<NetworkState["namespaces"][number], Host> = new WeakMap();
@@ -28,7 +32,7 @@ export function prepareNetwork({ namespaces }: NetworkState): Network {
     HOSTS.set(namespace, known);
     hosts.set(namespace.name, known);
   }
-  return { hosts };
+  return { hosts, asked: new Map(), portOfMac: new Map() };
 }
 
 export const EMPTY_MEMORY: Memory = { conntrack: {}, elements: {} };

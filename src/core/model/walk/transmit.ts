@@ -1,11 +1,11 @@
 // Frames on links. Mirrors veth_xmit (drivers/net/veth.c), vxlan_xmit (drivers/net/vxlan/vxlan_core.c) and the way up from a device:
 // eth_type_trans (net/ethernet/eth.c), br_handle_frame (net/bridge/br_input.c).
-import { type Addr, formatMac, type Mac } from "#ip";
+import type { Addr, Mac } from "#ip";
 import type { Skb } from "../evaluate/evaluation.ts";
 import { type Packet, UDP, vxlanOverhead } from "../packet.ts";
 import type { LinkType } from "../state.ts";
 import { bridgeFrame } from "./bridge.ts";
-import type { Host } from "./host.ts";
+import { type Host, macKey } from "./host.ts";
 import { output } from "./output.ts";
 import { receive } from "./receive.ts";
 import { dropped, type Ended, newSkb, type OpenHop, type Run } from "./run.ts";
@@ -59,7 +59,7 @@ export function arrive(frame: Frame): Ended {
   const link = host.links.get(frame.link);
   if (link === undefined || !link.up) return dropped(host, skb, "link down");
   if (link.master !== undefined) return bridgeFrame(frame, frame.link);
-  if (formatMac(link.mac) !== formatMac(dstMac)) return dropped(host, skb, "other host");
+  if (link.macKey !== macKey(dstMac)) return dropped(host, skb, "other host");
   skb.srcMac = srcMac;
   skb.dstMac = dstMac;
   return receive(run, host, frame.link, skb);
