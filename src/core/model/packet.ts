@@ -48,6 +48,8 @@ export interface Vxlan {
   readonly srcMac: Mac;
   readonly dstMac: Mac;
   readonly packet: Packet;
+  /** Bytes of the inner packet's largest fragment, where it goes in fragments: each has an outer packet of its own. */
+  readonly fragment?: number;
 }
 
 /** Bytes of headers without options. */

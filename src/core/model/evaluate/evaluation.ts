@@ -11,6 +11,8 @@ import type { PreparedElement, PreparedSet } from "./set.ts";
 /** A packet on its way through one namespace, with what the kernel keeps beside it (`sk_buff`). */
 export interface Skb {
   packet: Packet;
+  /** Bytes of its largest fragment, where it goes in fragments. */
+  fragment?: number;
   mark: number;
   nftrace: boolean;
   ct: Connection | undefined;

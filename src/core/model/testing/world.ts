@@ -1,9 +1,8 @@
 // Namespaces in a few words, for tests.
-import { type Addr, formatAddr, parseAddr, parsePrefix } from "#ip";
-import type { Table } from "#nft";
-import type { Link, LinkAddr, Listener, Namespace, Route } from "../state.ts";
+import { parseAddr, parsePrefix } from "#ip";
+import type { Link, LinkAddr, Namespace, Route } from "../state.ts";
 
-export const LO: Link = { name: "lo", type: { kind: "loopback" }, up: true };
+const LO: Link = { name: "lo", type: { kind: "loopback" }, up: true };
 
 /** A veth end: `veth("eth0", "node", "veth-a")`. */
 export function veth(name: string, namespace: string, link: string, more: Partial<Link> = {}): Link {
@@ -34,18 +33,13 @@ export function namespace(name: string, parts: Partial<Namespace>): Namespace {
   return { name, addrs: [], routes: [], ...parts, links: [LO, ...(parts.links ?? [])] };
 }
 
-/** A network card between two namespaces: each has one address and the other is its router. */
-export interface Pair {
-  readonly tables?: readonly Table[];
-  readonly listeners?: readonly Listener[];
-  readonly sysctls?: Readonly<Record<string, number>>;
-}
-
 export const FORWARDING: Readonly<Record<string, number>> = { "net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1 };
 
 /** client 10.0.1.2 ── 10.0.1.1 router 10.0.2.1 ── 10.0.2.2 server, and the same with fd00:1:: and fd00:2::. */
-export function clientRouterServer(parts: { readonly client?: Pair; readonly router?: Pair; readonly server?: Pair } = {}): Namespace[] {
-  const end = (name: string, n: number, more: Pair = {}): Namespace =>
+export function clientRouterServer(
+  parts: { readonly client?: Partial<Namespace>; readonly router?: Partial<Namespace>; readonly server?: Partial<Namespace> } = {},
+): Namespace[] {
+  const end = (name: string, n: number, more: Partial<Namespace> = {}): Namespace =>
     namespace(name, {
       links: [veth("eth0", "router", name)],
       addrs: [addr(`10.0.${n}.2/24 dev eth0`), addr(`fd00:${n}::2/64 dev eth0`)],
@@ -59,8 +53,4 @@ export function clientRouterServer(parts: { readonly client?: Pair; readonly rou
     ...parts.router,
   });
   return [end("client", 1, parts.client), router, end("server", 2, parts.server)];
-}
-
-export function text(addrPort: { readonly addr: Addr }): string {
-  return formatAddr(addrPort.addr);
 }

@@ -3,7 +3,7 @@
 import type { Mac } from "#ip";
 import { type Host, type HostLink, macKey } from "./host.ts";
 import { receive } from "./receive.ts";
-import { dropped, type Ended, type Network } from "./run.ts";
+import { dropped, type Ended, type Network, sizeOf } from "./run.ts";
 import { type Frame, transmit } from "./transmit.ts";
 
 /** `from`: the port that it came in by; undefined: it comes from the bridge itself. */
@@ -22,8 +22,7 @@ export function bridgeFrame(frame: Frame, from: string | undefined): Ended {
   const to = portTo(run.network, host, bridge, dstMac);
   if (to === undefined || to === from || !mayPass(host, port, to)) return dropped(host, skb, "no such mac");
   const out = host.links.get(to);
-  const size = Math.min(skb.packet.length, frame.mtu ?? Number.POSITIVE_INFINITY);
-  if (out !== undefined && size > out.mtu) return dropped(host, skb, "mtu");
+  if (out !== undefined && sizeOf(skb) > out.mtu) return dropped(host, skb, "mtu");
   const hop = frame.hop !== undefined && from === undefined ? frame.hop : run.openHop(host, from, skb.packet);
   if (from !== undefined) hop.linkOut = to;
   run.decide(hop, () => ({ kind: "bridge", bridge: bridge.name, from, to }));

@@ -78,5 +78,7 @@ function decapsulate({ run, host, hop, skb }: Arriving, inner: Vxlan): Ended | u
   const link = atPort.find(({ type }) => type.vni === inner.vni);
   if (link === undefined) return dropped(host, skb, "port closed");
   run.decide(hop, () => ({ kind: "decapsulate", link: link.name, vni: inner.vni }));
-  return arrive({ run, host, link: link.name, skb: newSkb(inner.packet, skb.mark), srcMac: inner.srcMac, dstMac: inner.dstMac });
+  const next = newSkb(inner.packet, skb.mark);
+  if (inner.fragment !== undefined) next.fragment = inner.fragment;
+  return arrive({ run, host, link: link.name, skb: next, srcMac: inner.srcMac, dstMac: inner.dstMac });
 }

@@ -9,7 +9,7 @@ import type { Host } from "./host.ts";
 import { resolveNeigh } from "./neigh.ts";
 import { receive } from "./receive.ts";
 import { errorAnswer } from "./refuse.ts";
-import { dropped, type Ended, type OpenHop, type Run, refused } from "./run.ts";
+import { dropped, type Ended, type OpenHop, type Run, refused, sizeOf } from "./run.ts";
 import { transmit } from "./transmit.ts";
 
 export const LOOPBACK = "lo";
@@ -68,8 +68,9 @@ export function leave({ run, host, hop, skb, route, linkIn }: Leaving): Ended {
   // Over loopback a packet keeps its connection and its route.
   if (link.type.kind === "loopback") return receive(run, host, LOOPBACK, skb);
   const mtu = route.route.mtu ?? link.mtu;
-  if (skb.packet.length > mtu) {
+  if (sizeOf(skb) > mtu) {
     if (!mayFragment(skb.packet, linkIn)) return dropped(host, skb, "mtu");
+    skb.fragment = mtu;
     run.decide(hop, () => ({ kind: "fragment", mtu }));
   }
   const neigh = resolveNeigh(run.network, host, linkOut, route.via ?? skb.packet.dst);
@@ -78,7 +79,7 @@ export function leave({ run, host, hop, skb, route, linkIn }: Leaving): Ended {
     return said === undefined ? dropped(host, skb, "no neighbour") : refused(host, skb, "no neighbour", said);
   }
   run.decide(hop, () => ({ kind: "neigh", addr: neigh.addr, mac: neigh.mac, how: neigh.how }));
-  return transmit({ run, host, hop, link: linkOut, skb, srcMac: link.mac, dstMac: neigh.mac, mtu });
+  return transmit({ run, host, hop, link: linkOut, skb, srcMac: link.mac, dstMac: neigh.mac });
 }
 
 /** IPv6 is fragmented where it is made, and nowhere else. */

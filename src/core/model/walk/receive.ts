@@ -10,7 +10,7 @@ import type { Host } from "./host.ts";
 import { LOOPBACK, leave, routeDecision } from "./output.ts";
 import { errorAnswer } from "./refuse.ts";
 import type { DropReason } from "./result.ts";
-import { dropped, type Ended, type OpenHop, type Run, refused } from "./run.ts";
+import { dropped, type Ended, type OpenHop, type Run, refused, sizeOf } from "./run.ts";
 import { addrType } from "./surroundings.ts";
 
 interface Received {
@@ -24,6 +24,8 @@ interface Received {
 export function receive(run: Run, host: Host, linkIn: string, skb: Skb): Ended {
   const hop = run.openHop(host, linkIn, skb.packet);
   const at: Received = { run, host, hop, skb, linkIn };
+  // conntrack puts fragments together (nf_defrag_ipv4.c, nf_conntrack_reasm.c), and so nothing else here sees them.
+  if (host.tracks) delete skb.fragment;
   const ended = passHook({ ...at, hook: "prerouting", linkOut: undefined });
   hop.after = skb.packet;
   if (ended !== undefined) return ended;
@@ -109,7 +111,7 @@ function forward(at: Received, route: FibResult | undefined): Ended {
   if (packet.ttl <= 1) return withError(at, "ttl", "time-exceeded");
   const linkOut = route.link;
   const mtu = route.route.mtu ?? (linkOut === undefined ? undefined : host.links.get(linkOut)?.mtu);
-  if (mtu !== undefined && packet.length > mtu && (family === 6 || packet.dontFragment === true)) {
+  if (mtu !== undefined && sizeOf(skb) > mtu && (family === 6 || packet.dontFragment === true)) {
     return withError(at, "mtu", "fragmentation-needed", mtu);
   }
   skb.packet = { ...packet, ttl: packet.ttl - 1 };

@@ -153,6 +153,11 @@ export function newSkb(packet: Packet, mark = 0): Skb {
   return { packet, mark, nftrace: false, ct: undefined, ctState: "invalid", ctDirection: "original" };
 }
 
+/** Bytes of the largest piece that is on a link. */
+export function sizeOf({ packet, fragment }: Skb): number {
+  return fragment === undefined ? packet.length : Math.min(packet.length, fragment);
+}
+
 export function dropped(host: Host, skb: Skb, why: DropReason, by?: By): Ended {
   const end: WalkEnd = { kind: "dropped", namespace: host.name, why, packet: skb.packet, ...(by !== undefined && { by }) };
   return { end, host, skb };

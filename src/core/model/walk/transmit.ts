@@ -8,7 +8,7 @@ import { bridgeFrame } from "./bridge.ts";
 import { type Host, macKey } from "./host.ts";
 import { output } from "./output.ts";
 import { receive } from "./receive.ts";
-import { dropped, type Ended, newSkb, type OpenHop, type Run } from "./run.ts";
+import { dropped, type Ended, newSkb, type OpenHop, type Run, sizeOf } from "./run.ts";
 import { sourceFor } from "./source-addr.ts";
 
 /** A frame that is about to leave by, or has come in at, `link` of `host`. */
@@ -19,9 +19,8 @@ export interface Frame {
   readonly skb: Skb;
   readonly srcMac: Mac;
   readonly dstMac: Mac;
-  /** Where known: the hop that it leaves, and the size of its largest fragment. */
+  /** Where it comes from the IP layer: the hop that it leaves. */
   readonly hop?: OpenHop;
-  readonly mtu?: number;
 }
 
 export function transmit(frame: Frame): Ended {
@@ -48,9 +47,10 @@ function transmitVeth(frame: Frame, peer: { readonly namespace: string; readonly
   const link = other?.links.get(peer.link);
   if (other === undefined || link === undefined || !link.up) return dropped(host, skb, "link down");
   // is_skb_forwardable: what is larger than the other end takes is lost without a word.
-  if (Math.min(skb.packet.length, frame.mtu ?? Number.POSITIVE_INFINITY) > link.mtu) return dropped(other, skb, "mtu");
-  const mark = other === host ? skb.mark : 0;
-  return arrive({ ...frame, host: other, link: peer.link, skb: newSkb(skb.packet, mark) });
+  if (sizeOf(skb) > link.mtu) return dropped(other, skb, "mtu");
+  const next = newSkb(skb.packet, other === host ? skb.mark : 0);
+  if (skb.fragment !== undefined) next.fragment = skb.fragment;
+  return arrive({ ...frame, host: other, link: peer.link, skb: next });
 }
 
 /** A frame comes in at a link. */
@@ -83,10 +83,10 @@ function encapsulate(frame: Frame, type: VxlanType): Ended {
     dst: remote,
     protocol: UDP,
     ttl: 64,
-    length: Math.min(skb.packet.length, frame.mtu ?? Number.POSITIVE_INFINITY) + vxlanOverhead(remote.family),
+    length: sizeOf(skb) + vxlanOverhead(remote.family),
     srcPort,
     dstPort: type.port,
-    vxlan: { vni: type.vni, srcMac, dstMac, packet: skb.packet },
+    vxlan: { vni: type.vni, srcMac, dstMac, packet: skb.packet, ...(skb.fragment !== undefined && { fragment: skb.fragment }) },
   };
   return output(run, host, newSkb(outer, skb.mark));
 }
