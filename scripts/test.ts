@@ -7,7 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { NO_MACHINE, runInKernel } from "./kernel/index.ts";
+import { IN_KERNEL, NO_MACHINE, runInKernel } from "./kernel/index.ts";
 
 const root: string = new URL("..", import.meta.url).pathname;
 const node: string = `${root}node_modules/.bin/node`;
@@ -61,7 +61,7 @@ for (const name of kinds) {
   const fileMs = (name === "netns" || name === "e2e" ? 4 : 2) * kind.timeoutMs;
   const limits = [`--test-concurrency=${kind.concurrency}`, `--test-timeout=${kind.timeoutMs}`];
   console.log(`# ${name}: ${files.length} files`);
-  const command = [node, "--test", "--import=./scripts/deadline.ts", ...limits, ...files];
+  const command = [node, ...(kind.where === "kernel" ? IN_KERNEL : []), "--test", "--import=./scripts/deadline.ts", ...limits, ...files];
   const status = await run(kind, command, { FAIRLEAD_TEST_FILE_MS: String(fileMs) });
   if (status !== 0 && status !== NO_MACHINE) failed = true;
 }

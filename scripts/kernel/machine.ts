@@ -75,16 +75,10 @@ async function streamServer(path: string, stream: MarkedStream): Promise<Server>
   return server;
 }
 
-/**
- * Everything that qemu can emulate but memory protection keys: with them V8 guards its code pages, and has aborted in that guard
- * ("Check failed: it->second.Size() > offset") in one of three long runs.
- */
-const CPU = "max,-pku";
-
 function qemuArguments(image: Image, { memoryMiB, cpus, accel }: MachineOptions): string[] {
   const options = [
     "-nodefaults -no-user-config -no-reboot -display none -serial stdio",
-    `-machine q35,accel=${accel},memory-backend=mem -cpu ${CPU} -smp ${cpus} -m ${memoryMiB}M`,
+    `-machine q35,accel=${accel},memory-backend=mem -cpu max -smp ${cpus} -m ${memoryMiB}M`,
     // virtiofsd reads requests from the machine's memory and writes answers to it.
     `-object memory-backend-memfd,id=mem,size=${memoryMiB}M,share=on`,
     "-chardev socket,id=tree,path=tree -device vhost-user-fs-pci,chardev=tree,tag=host",
