@@ -5,7 +5,7 @@ import { type Addr, formatAddr, type Prefix, tryParseAddr } from "#ip";
 import { SCTP, TCP, UDP } from "#nft";
 import { endpointProblems, externalAddrs, sourceRanges } from "./addresses.ts";
 import { clusterEndpoints, endpointsOf, hasAny, localEndpoints, type ResolvedEndpoint, readyHere } from "./endpoints.ts";
-import type { CompiledService, Frontend, FrontendKind, ProxyNode, ServiceProblem } from "./types.ts";
+import type { Backend, CompiledService, Frontend, FrontendKind, ProxyNode, ServiceProblem } from "./types.ts";
 
 /** Services with this label belong to another proxy; with this one they are headless whatever their clusterIP says (k/k pkg/proxy/apis). */
 const OTHER_PROXY = "service.kubernetes.io/service-proxy-name";
@@ -46,7 +46,8 @@ export function compileService({ service, slices, node }: CompileInput): Compile
   for (const port of distinctPorts(spec)) {
     for (const addr of clusterIps) {
       const { family } = addr;
-      const of = { service, port, node, endpoints: endpointsOf(all, port, { family, node, unusable }), sources: ranges.of(family) };
+      const choices = new Choices(endpointsOf(all, port, { family, node, unusable }), node);
+      const of = { service, port, choices, sources: ranges.of(family) };
       add(frontend({ ...of, kind: "ClusterIP", addr, number: port.port }));
       const hasNodePort = (spec.type === "NodePort" || spec.type === "LoadBalancer") && port.nodePort !== undefined && port.nodePort > 0;
       for (const nodeAddr of hasNodePort ? nodePortAddresses(node) : []) {
@@ -89,21 +90,63 @@ function portProblems({ ports = [] }: ServiceSpec): ServiceProblem[] {
 interface FrontendInput {
   readonly service: Service;
   readonly port: ServicePort;
-  readonly node: ProxyNode;
   readonly kind: FrontendKind;
   readonly addr: Addr;
   readonly number: number;
-  readonly endpoints: readonly ResolvedEndpoint[];
+  readonly choices: Choices;
   readonly sources: readonly Prefix[] | undefined;
 }
 
-function frontend({ service, port, node, kind, addr, number, endpoints, sources }: FrontendInput): Frontend {
+interface Choice {
+  readonly backends: readonly Backend[];
+  readonly draining: readonly Backend[];
+}
+
+/** What a policy makes of the endpoints of a service port: the same lists for all frontends that have the policy. */
+class Choices {
+  readonly #endpoints: readonly ResolvedEndpoint[];
+  readonly #node: ProxyNode;
+  #cluster: Choice | undefined;
+  #local: Choice | undefined;
+
+  constructor(endpoints: readonly ResolvedEndpoint[], node: ProxyNode) {
+    this.#endpoints = endpoints;
+    this.#node = node;
+  }
+
+  get cluster(): Choice {
+    this.#cluster ??= this.#choose(clusterEndpoints(this.#endpoints, this.#node));
+    return this.#cluster;
+  }
+
+  get local(): Choice {
+    this.#local ??= this.#choose(localEndpoints(this.#endpoints, this.#node));
+    return this.#local;
+  }
+
+  get hasAny(): boolean {
+    return hasAny(this.#endpoints);
+  }
+
+  #choose(endpoints: readonly ResolvedEndpoint[]): Choice {
+    const chosen = new Set(endpoints);
+    const draining = this.#endpoints.filter((endpoint) => endpoint.serving && !chosen.has(endpoint));
+    return { backends: listOf(endpoints), draining: listOf(draining) };
+  }
+}
+
+const NOBODY: readonly Backend[] = [];
+
+function listOf(endpoints: readonly ResolvedEndpoint[]): readonly Backend[] {
+  return endpoints.length === 0 ? NOBODY : endpoints.map(({ backend }) => backend);
+}
+
+function frontend({ service, port, kind, addr, number, choices, sources }: FrontendInput): Frontend {
   const { metadata, spec } = service;
   const protocol = PROTOCOLS[port.protocol ?? "TCP"] ?? TCP;
   const provenance = `${metadata?.namespace}/${metadata?.name}:${port.name ?? port.port}`;
   const isLocal = (kind === "ClusterIP" ? spec?.internalTrafficPolicy : spec?.externalTrafficPolicy) === "Local";
-  const backends = isLocal ? localEndpoints(endpoints, node) : clusterEndpoints(endpoints, node);
-  const chosen = new Set(backends);
+  const { backends, draining } = isLocal ? choices.local : choices.cluster;
   const affinitySeconds =
     spec?.sessionAffinity === "ClientIP" ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? AFFINITY_SECONDS) : undefined;
   return {
@@ -117,10 +160,10 @@ function frontend({ service, port, node, kind, addr, number, endpoints, sources 
     since: metadata?.creationTimestamp ?? "",
     ...(isLocal && { policy: "Local" }),
     backends,
-    ...(isLocal && kind !== "ClusterIP" && { inside: clusterEndpoints(endpoints, node) }),
-    draining: endpoints.filter((endpoint) => endpoint.serving && !chosen.has(endpoint)),
+    ...(isLocal && kind !== "ClusterIP" && { inside: choices.cluster.backends }),
+    draining,
     // None anywhere is an answer (refused); none here, with policy Local, is not (KEP-2086).
-    whenEmpty: isLocal && hasAny(endpoints) ? "drop" : "reject",
+    whenEmpty: isLocal && choices.hasAny ? "drop" : "reject",
     ...(kind === "LoadBalancer" && sources !== undefined && { sources }),
     ...(affinitySeconds !== undefined && { affinitySeconds }),
   };

@@ -1,11 +1,12 @@
 // The endpoints of a service port, and which of them get connections. After k/k pkg/proxy/topology.go, whose outcome clients rely on.
 import type { ServicePort } from "kubernetes-types/core/v1";
 import type { Endpoint, EndpointSlice } from "kubernetes-types/discovery/v1";
-import { type Addr, type Family, formatAddr, formatAddrPort, tryParseAddr } from "#ip";
+import { type Addr, type Family, formatAddr, parseAddr, tryParseAddr } from "#ip";
 import { whyUnusable } from "./addresses.ts";
 import type { Backend, ProxyNode } from "./types.ts";
 
-export interface ResolvedEndpoint extends Backend {
+export interface ResolvedEndpoint {
+  readonly backend: Backend;
   readonly nodeName: string | undefined;
   readonly ready: boolean;
   readonly serving: boolean;
@@ -13,6 +14,31 @@ export interface ResolvedEndpoint extends Backend {
   /** For whom the EndpointSlice controller means it; empty: it does not say. */
   readonly zones: readonly string[];
   readonly nodes: readonly string[];
+}
+
+/**
+ * A cluster has 250,000 of them. The text of the address is the EndpointSlice's own; bytes and id would take ten times what this takes,
+ * and are asked for only where a change has to be written.
+ */
+class EndpointBackend implements Backend {
+  readonly #text: string;
+  readonly port: number;
+  readonly local: boolean;
+
+  /** `text`: an address in its canonical form. */
+  constructor(text: string, port: number, local: boolean) {
+    this.#text = text;
+    this.port = port;
+    this.local = local;
+  }
+
+  get addr(): Addr {
+    return parseAddr(this.#text);
+  }
+
+  get id(): string {
+    return this.#text.includes(":") ? `[${this.#text}]:${this.port}` : `${this.#text}:${this.port}`;
+  }
 }
 
 export interface EndpointContext {
@@ -38,23 +64,26 @@ export function endpointsOf(
     if (number === undefined) continue;
     for (const endpoint of slice.endpoints ?? []) {
       // Several addresses are fungible, and consumers may take the first (discovery.k8s.io/v1 Endpoint).
-      const addr = tryParseAddr(endpoint.addresses[0] ?? "");
+      const given = endpoint.addresses[0] ?? "";
+      const addr = tryParseAddr(given);
       if (addr?.family !== family) continue;
+      const canonical = formatAddr(addr);
       if (whyUnusable(addr) !== undefined) {
-        unusable?.set(formatAddr(addr), addr);
+        unusable?.set(canonical, addr);
         continue;
       }
-      const resolved = resolve(endpoint, { addr, port: number, node });
+      const resolved = resolve(endpoint, { text: canonical === given ? given : canonical, port: number, node });
       // While an endpoint moves between slices both have it; the better news is the newer, whichever slice comes first.
-      const other = found.get(resolved.id);
-      if (other === undefined || rank(resolved) > rank(other)) found.set(resolved.id, resolved);
+      const { id } = resolved.backend;
+      const other = found.get(id);
+      if (other === undefined || rank(resolved) > rank(other)) found.set(id, resolved);
     }
   }
   return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, endpoint]) => endpoint);
 }
 
-function rank({ ready, serving, terminating, local, nodeName, zones, nodes }: ResolvedEndpoint): string {
-  return [...[ready, serving, !terminating, local].map(Number), nodeName, ...zones, ...nodes].join(" ");
+function rank({ backend, ready, serving, terminating, nodeName, zones, nodes }: ResolvedEndpoint): string {
+  return [...[ready, serving, !terminating, backend.local].map(Number), nodeName, ...zones, ...nodes].join(" ");
 }
 
 /** `hints.forNodes` came with Kubernetes 1.33. */
@@ -67,15 +96,12 @@ const NONE: readonly string[] = [];
 
 function resolve(
   { conditions, hints, nodeName }: Endpoint,
-  { addr, port, node }: { readonly addr: Addr; readonly port: number; readonly node: ProxyNode },
+  { text, port, node }: { readonly text: string; readonly port: number; readonly node: ProxyNode },
 ): ResolvedEndpoint {
   const { forZones, forNodes }: Hints = hints ?? {};
   const ready = conditions?.ready ?? true;
   return {
-    addr,
-    port,
-    id: formatAddrPort(addr, port),
-    local: nodeName === undefined || nodeName === node.name,
+    backend: new EndpointBackend(text, port, nodeName === undefined || nodeName === node.name),
     nodeName,
     ready,
     serving: conditions?.serving ?? ready,

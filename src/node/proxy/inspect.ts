@@ -136,9 +136,9 @@ function reportBackends({ service, slices, node }: InspectInput): BackendReport[
       return endpoints.map(
         (endpoint): BackendReport => ({
           servicePort: portName(port),
-          id: endpoint.id,
+          id: endpoint.backend.id,
           ...(endpoint.nodeName !== undefined && { node: endpoint.nodeName }),
-          ...targets.get(formatAddr(endpoint.addr)),
+          ...targets.get(formatAddr(endpoint.backend.addr)),
           state: stateOf(endpoint),
           cluster: { in: cluster.has(endpoint), why: whyCluster(endpoint, cluster, node) },
           ...(hasLocal && { local: { in: local.has(endpoint), why: whyLocal(endpoint, local, node) } }),

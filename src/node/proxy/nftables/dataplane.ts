@@ -8,7 +8,7 @@ import type { ClusterCidrs, Frontend } from "../types.ts";
 import { affinityOf, concernsClients, type SweepStep, sweep } from "./affinity.ts";
 import { Programmed } from "./diff.ts";
 import { type Placed, placeFrontend } from "./elements.ts";
-import { desiredTable, inGroups, numbersIn, ownersIn } from "./full.ts";
+import { desiredTable, firstLoad, inGroups, numbersIn, ownersIn } from "./full.ts";
 import { affinityMap, TABLE } from "./layout.ts";
 import { type Owner, Owners } from "./owners.ts";
 
@@ -38,6 +38,7 @@ export class NftablesDataplane implements Dataplane {
   async replace(frontends: readonly Frontend[]): Promise<Replaced> {
     const { nft, cidrs } = this.#o;
     const current = nft.list(TABLE);
+    if (current === undefined) return this.#load(frontends);
     const known = numbersIn(current);
     const owners = new Owners(ownersIn(current, known));
     const placed: Placed[] = frontends.map((frontend) => {
@@ -46,11 +47,23 @@ export class NftablesDataplane implements Dataplane {
     });
     const desired = desiredTable(placed, cidrs, current);
     const { changes, cleanup } = diffTable(current, desired.table);
-    this.#apply(changes, current === undefined);
+    this.#apply(changes, false);
     this.#programmed = new Programmed({ placed, owners, ...desired });
     this.#cleanLater(cleanup);
     this.#sweep(this.#programmed.affinityMaps());
-    return { changes: changes.length, adopted: current !== undefined };
+    return { changes: changes.length, adopted: true };
+  }
+
+  #load(frontends: readonly Frontend[]): Replaced {
+    const programmed = new Programmed();
+    let count = 0;
+    for (const step of firstLoad(programmed, frontends, this.#o.cidrs)) {
+      this.#apply(step, true);
+      count += step.length;
+    }
+    this.#programmed = programmed;
+    this.#cleanLater([]);
+    return { changes: count, adopted: false };
   }
 
   async update(updates: readonly FrontendUpdate[]): Promise<void> {

@@ -2,7 +2,7 @@
 // down to the number of each backend: a change of one frontend touches that frontend's elements and no others.
 import { type Change, type Element, formatData, formatKey, type SetHeader } from "#nft";
 import type { Frontend } from "../types.ts";
-import { elementsOf, numbered, type Placed, placeFrontend, sharedBy } from "./elements.ts";
+import { type Emit, elementsOf, numbered, type Placed, placeFrontend, sharedBy } from "./elements.ts";
 import { AFFINITY_MAPS, affinityMap, FAMILIES, TABLE } from "./layout.ts";
 import { chainByName, neededBy } from "./on-demand.ts";
 import { Owners } from "./owners.ts";
@@ -49,22 +49,36 @@ export class Programmed {
     return all.filter(({ name }) => this.#sets.has(name));
   }
 
+  /** The steps that add frontends to a table that has none of them. */
+  load(frontends: readonly Frontend[]): Change[] {
+    const elements = new Map<SetHeader, Element[]>();
+    const emit: Emit = (set, element) => {
+      const list = elements.get(set);
+      if (list === undefined) elements.set(set, [element]);
+      else list.push(element);
+    };
+    for (const frontend of frontends) this.#remember(placeFrontend(frontend, undefined, this.owners.claim(frontend)), emit);
+    const add = [...elements].map(([set, list]): Change => ({ op: "add elements", table: TABLE, set, elements: list }));
+    return [...this.#onDemand(add), ...add];
+  }
+
   /**
    * The steps that make `key` hold `next` (undefined: nothing), for each of `updates`. From then on they count as done: where the
    * kernel refuses them, this object is of no more use, and another is made from what the kernel holds.
    */
   update(updates: ReadonlyMap<string, Frontend | undefined>): Change[] {
     const delta: Delta = new Map();
+    const emit: Emit = (set, element) => come(delta, set, element);
     const released: Frontend[] = [];
     for (const [key, next] of updates) {
       const old = this.#placed.get(key);
       if (old?.frontend === next) continue;
       const placed = next && placeFrontend(next, old && numbered(old), this.owners.claim(next));
       if (old !== undefined) {
-        this.#forget(old, delta);
+        this.#forget(old, delta, placed);
         released.push(old.frontend);
       }
-      if (placed !== undefined) this.#remember(placed, delta);
+      if (placed !== undefined) this.#remember(placed, emit, old);
     }
     // Not before all have claimed: a number that goes from one service port to another in one step would take its clients along.
     for (const frontend of released) this.owners.release(frontend);
@@ -72,9 +86,9 @@ export class Programmed {
     return [...this.#onDemand(add), ...remove, ...add];
   }
 
-  #remember(placed: Placed, delta?: Delta): void {
+  #remember(placed: Placed, emit?: Emit, old?: Placed): void {
     this.#placed.set(placed.frontend.key, placed);
-    if (delta !== undefined) elementsOf(placed, (set, element) => come(delta, set, element));
+    if (emit !== undefined) elementsOf(placed, emit, old);
     sharedBy(placed, (set, element) => {
       const id = `${set.name} ${formatKey(set, element)}`;
       const counted = this.#shared.get(id);
@@ -83,13 +97,13 @@ export class Programmed {
         return;
       }
       this.#shared.set(id, { set, element, count: 1 });
-      if (delta !== undefined) come(delta, set, element);
+      emit?.(set, element);
     });
   }
 
-  #forget(placed: Placed, delta: Delta): void {
+  #forget(placed: Placed, delta: Delta, next: Placed | undefined): void {
     this.#placed.delete(placed.frontend.key);
-    elementsOf(placed, (set, element) => go(delta, set, element));
+    elementsOf(placed, (set, element) => go(delta, set, element), next);
     sharedBy(placed, (set, element) => {
       const id = `${set.name} ${formatKey(set, element)}`;
       const counted = this.#shared.get(id);

@@ -41,7 +41,7 @@ export function numbered({ slots, inside }: Placed): Numbered {
  * Gives each backend a number below their count. Those that had one keep it where they can: then a backend that comes or goes
  * changes one or two elements, however many there are.
  */
-function place(old: readonly string[], next: readonly Backend[]): Backend[] {
+function place(old: readonly string[], next: readonly Backend[]): readonly Backend[] {
   const rest = new Map(next.map((backend) => [backend.id, backend]));
   const slots: (Backend | undefined)[] = next.map((_, i) => {
     const id = old[i];
@@ -50,21 +50,26 @@ function place(old: readonly string[], next: readonly Backend[]): Backend[] {
     return kept;
   });
   const homeless = rest.values();
-  return slots.flatMap((slot) => slot ?? homeless.next().value ?? []);
+  const placed = slots.flatMap((slot) => slot ?? homeless.next().value ?? []);
+  // Mostly nothing moved: one list less to keep.
+  return placed.every((backend, i) => backend === next[i]) ? next : placed;
 }
 
-type Emit = (set: SetHeader, element: Element) => void;
+export type Emit = (set: SetHeader, element: Element) => void;
 
-/** Calls `emit` for each element that belongs to this frontend alone. */
-export function elementsOf(placed: Placed, emit: Emit): void {
+/**
+ * Calls `emit` for each element that belongs to this frontend alone; without the backends that `same`, an earlier or later state of it,
+ * has in the same places.
+ */
+export function elementsOf(placed: Placed, emit: Emit, same?: Placed): void {
   const { frontend, slots, inside } = placed;
   const { family, addr, protocol, port } = frontend;
   const comment = frontend.service.slice(0, COMMENT_CHARS);
   const sets = SETS[family];
   const key = [addr, protocol, port];
-  if (slots.length > 0) listElements(placed, "all", emit);
+  if (slots.length > 0) listElements(placed, "all", { emit, same });
   else emit(sets.noEndpoints, { key, data: frontend.whenEmpty === "drop" ? { kind: "drop" } : { kind: "goto", chain: REFUSE }, comment });
-  if (inside.length > 0) listElements(placed, "inside", emit);
+  if (inside.length > 0) listElements(placed, "inside", { emit, same });
   if (slots.length + inside.length === 0) return;
   for (const range of frontend.sources ?? []) emit(sets.sourceRanges, { key: [...key, rangeOf(range)], comment });
   if (frontend.inside !== undefined) emit(sets.keepsSource, { key, comment });
@@ -72,7 +77,11 @@ export function elementsOf(placed: Placed, emit: Emit): void {
 }
 
 /** One of the two lists of backends: how to choose among them, who they are, and who remembers. */
-function listElements({ frontend, slots, inside, owners }: Placed, scope: Scope, emit: Emit): void {
+function listElements(
+  { frontend, slots, inside, owners }: Placed,
+  scope: Scope,
+  { emit, same }: { readonly emit: Emit; readonly same: Placed | undefined },
+): void {
   const { family, addr, protocol, port, affinitySeconds, sources } = frontend;
   const comment = frontend.service.slice(0, COMMENT_CHARS);
   const sets = SETS[family];
@@ -88,7 +97,9 @@ function listElements({ frontend, slots, inside, owners }: Placed, scope: Scope,
     emit(isAll ? sets.sticky : sets.insideSticky, to(rememberChainName(family, owner, affinitySeconds)));
   }
   const first = FIRST_NUMBER[scope];
+  const standing = same?.frontend.service === frontend.service ? (isAll ? same.slots : same.inside) : [];
   backends.forEach((backend, i) => {
+    if (standing[i]?.id === backend.id) return;
     emit(sets.endpoints, { key: [addr, protocol, port, first + i], data: [backend.addr, backend.port], comment });
   });
 }

@@ -1,8 +1,9 @@
 // The whole table at once: for the first synchronisation, and for the one after a failure.
 import { formatAddrPort } from "#ip";
-import { type Chain, type Change, type Element, formatKey, type NftSet, type SetHeader, type Table } from "#nft";
+import { type Chain, type Change, diffTable, type Element, formatKey, type NftSet, type SetHeader, type Table } from "#nft";
 import { frontendKey } from "../compile.ts";
-import type { ClusterCidrs } from "../types.ts";
+import type { ClusterCidrs, Frontend } from "../types.ts";
+import type { Programmed } from "./diff.ts";
 import { elementsOf, type Numbered, type Placed, sharedBy } from "./elements.ts";
 import { FAMILIES, FIRST_NUMBER, type Scope, SETS, skeleton } from "./layout.ts";
 import { chainByName, neededBy, ownerIn } from "./on-demand.ts";
@@ -118,6 +119,31 @@ export function desiredTable(placed: Iterable<Placed>, cidrs: ClusterCidrs, curr
   };
 }
 
+/** Elements that one step of a first load makes at most, but for the last frontend's: what they take is not kept. */
+const LOAD = 2000;
+
+/**
+ * The transactions that make a table that is not there, one after another: the rules are in the last, so no packet meets the half of
+ * it. `programmed` knows of nothing yet, and counts each step as done.
+ */
+export function* firstLoad(programmed: Programmed, frontends: Iterable<Frontend>, cidrs: ClusterCidrs): Generator<Change[]> {
+  const { structure, elements, rules } = parts(diffTable(undefined, skeleton(cidrs)).changes);
+  let step: Change[] = [...structure, ...elements];
+  let some: Frontend[] = [];
+  let size = 0;
+  for (const frontend of frontends) {
+    if (size > LOAD) {
+      yield [...step, ...programmed.load(some)];
+      step = [];
+      some = [];
+      size = 0;
+    }
+    some.push(frontend);
+    size += 1 + frontend.backends.length + (frontend.inside?.length ?? 0);
+  }
+  yield [...step, ...programmed.load(some), ...rules];
+}
+
 const CHUNK = 500;
 
 /**
@@ -125,13 +151,26 @@ const CHUNK = 500;
  * A table that is new: structure, elements, and at last the rules, so that no packet meets the half of it. A table that is in use:
  * structure, then frontend by frontend.
  */
-export function inGroups(changes: readonly Change[], isNew: boolean): Change[][] {
-  const structure = changes.filter((change) => !isElements(change));
-  const elements = changes.filter((change) => isElements(change));
-  if (!isNew) return [structure, ...byFrontend(elements)];
-  const rules = structure.filter((change) => change.op === "add rule" || (change.op === "add chain" && change.base !== undefined));
-  const before = structure.filter((change) => !rules.includes(change));
-  return [before, ...elements.flatMap(chunks), rules];
+export function inGroups(changes: readonly Change[], isNew: boolean): (readonly Change[])[] {
+  const { structure, elements, rules } = parts(changes);
+  if (!isNew) return [changes.filter((change) => !isElements(change)), ...byFrontend(elements)];
+  return [structure, ...elements.flatMap(chunks), rules];
+}
+
+interface Parts {
+  readonly structure: readonly Change[];
+  readonly elements: readonly ElementsChange[];
+  /** With the base chains. */
+  readonly rules: readonly Change[];
+}
+
+function parts(changes: readonly Change[]): Parts {
+  const isRule = (change: Change): boolean => change.op === "add rule" || (change.op === "add chain" && change.base !== undefined);
+  return {
+    structure: changes.filter((change) => !isElements(change) && !isRule(change)),
+    elements: changes.filter(isElements),
+    rules: changes.filter(isRule),
+  };
 }
 
 type ElementsChange = Change & { op: "add elements" | "delete elements" };
