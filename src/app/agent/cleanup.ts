@@ -2,7 +2,7 @@
 import { errorMessage } from "#base";
 import { netns, openNft, openRoute } from "#linux";
 import { removeOverlay } from "#overlay";
-import { removeAllModes } from "#proxy";
+import { removeModes } from "#proxy";
 import { requireNetAdmin } from "./privileges.ts";
 
 export interface CleanupReport {
@@ -22,7 +22,7 @@ export async function cleanUp(): Promise<CleanupReport> {
   const removed: string[] = [];
   const impossible: string[] = [];
   const failed: string[] = [];
-  for (const { mode, removed: gone, unavailable, error } of await removeAllModes(ns)) {
+  for (const { mode, removed: gone, unavailable, error } of await removeModes(ns)) {
     removed.push(...gone);
     if (unavailable !== undefined) impossible.push(`${mode}: ${errorMessage(unavailable)}`);
     if (error !== undefined) failed.push(`${mode}: ${errorMessage(error)}`);

@@ -69,6 +69,8 @@ export async function startRealNode(options: RealNodeOptions): Promise<ServicePr
     node: { name: nodeName, addresses },
     followNodeAddresses: true,
     ...cidrs(),
+    // Who has to say where pods are has a network plugin that does not go by the Nodes (Calico's IPAM): then all of them count as this node's.
+    followPodCidrs: options.clusterCidrs === undefined,
     mode,
     ...(options.nodePortAddresses && { nodePortAddresses: options.nodePortAddresses }),
     localhostNodePorts: options.localhostNodePorts,

@@ -82,3 +82,30 @@ test("the next proxy writes nothing before it knows its Node, and then nothing t
   assert.deepEqual(nft.transactions.slice(written).flat(), []);
   second.stop();
 });
+
+for (const followPodCidrs of [true, false]) {
+  test(`this node's pods are ${followPodCidrs ? "in its Node's Pod CIDRs" : "anywhere, where addresses do not come from Pod CIDRs"}`, async () => {
+    const nft = new FakeNft();
+    const own = { apiVersion: "v1", kind: "Node", metadata: { name: NODE.name }, spec: { podCIDRs: ["10.244.1.0/24"] } };
+    const client = createFakeClient([own]);
+    const informers = {
+      services: createInformer(client, SERVICES),
+      slices: createInformer(client, ENDPOINT_SLICES),
+      nodes: createInformer(client, NODES),
+    };
+    const proxy = startProxy({
+      client,
+      informers,
+      node: NODE,
+      ...CIDRS,
+      followPodCidrs,
+      logger: silentLogger,
+      openDataplane: ({ cidrs, metrics, logger }) => new NftablesDataplane({ nft, cidrs, metrics, logger }),
+    });
+    await proxy.synced;
+    const set = nft.list(TABLE)?.sets.find(({ name }) => name === "local-pod-cidrs4");
+    const found = (set?.elements ?? []).map((element) => (set === undefined ? "" : formatKey(set, element)));
+    assert.deepEqual(found, [followPodCidrs ? "10.244.1.0/24" : "10.244.0.0/16"]);
+    proxy.stop();
+  });
+}

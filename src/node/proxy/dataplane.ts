@@ -38,6 +38,11 @@ export interface Dataplane {
   update(updates: readonly FrontendUpdate[]): Promise<void>;
   /** Clients that are remembered now. */
   affinities(): Promise<readonly Affinity[]>;
+  /**
+   * Whether what leads packets to the frontends is where it was put; absent: it is when a trace of the mode is there. May come between the
+   * calls above. Rejects where it cannot be said.
+   */
+  isIntact?(): Promise<boolean>;
   /** Takes everything of this mode out of the kernel, whoever put it there, and says what that was. Nothing there is no error. */
   remove(): Promise<readonly string[]>;
   /** Lets go of sockets; what is in the kernel stays. */

@@ -61,7 +61,7 @@ export class Cluster {
   readonly client: FakeClient = createFakeClient();
   proxy: ServiceProxy;
   readonly #fixture: Fixture;
-  readonly #mode: ProxyMode;
+  #mode: ProxyMode;
   readonly #more: Partial<ProxyOptions>;
 
   private constructor(fixture: Fixture, mode: ProxyMode, more: Partial<ProxyOptions>) {
@@ -83,8 +83,9 @@ export class Cluster {
   }
 
   /** Another proxy in the place of this one. */
-  async restart(): Promise<void> {
+  async restart(mode: ProxyMode = this.#mode): Promise<void> {
     this.proxy.stop();
+    this.#mode = mode;
     this.proxy = this.#start();
     await this.proxy.synced;
   }

@@ -1,12 +1,13 @@
 // The dataplanes to choose from.
 import { InputError, type Logger, silentLogger } from "#base";
-import { type NetNs, netns as namespaces, openIpvs, openNft, openRoute } from "#linux";
+import { type NetNs, netns as namespaces, openConntrack, openIpvs, openNft, openRoute } from "#linux";
 import type { Dataplane, ProxyMode } from "./dataplane.ts";
 import { IptablesDataplane } from "./iptables/dataplane.ts";
 import { openIptables } from "./iptables/tool.ts";
 import { IpvsDataplane } from "./ipvs/dataplane.ts";
 import { createMetrics, type ProxyMetrics } from "./metrics.ts";
 import { NftablesDataplane } from "./nftables/dataplane.ts";
+import { tracesOf } from "./traces.ts";
 import type { ClusterCidrs } from "./types.ts";
 
 export interface DataplaneOptions {
@@ -24,7 +25,14 @@ export const DATAPLANES: Readonly<Partial<Record<ProxyMode, (options: DataplaneO
   /** Throws FairleadError where the package "iptables" is missing. */
   iptables: (options) => new IptablesDataplane({ ...options, iptables: openIptables(options.netns) }),
   ipvs: ({ netns = namespaces.current(), ...options }) =>
-    new IpvsDataplane({ ...options, netns, ipvs: openIpvs(netns), nft: openNft(netns), route: openRoute(netns) }),
+    new IpvsDataplane({
+      ...options,
+      netns,
+      ipvs: openIpvs(netns),
+      nft: openNft(netns),
+      route: openRoute(netns),
+      openConntrack: () => openConntrack(netns),
+    }),
 };
 
 /** Throws InputError where there is no such mode. */
@@ -48,10 +56,10 @@ export interface ModeRemoval {
   readonly error?: unknown;
 }
 
-/** Takes out what any mode has put into the kernel. */
-export async function removeAllModes(netns: NetNs | undefined): Promise<readonly ModeRemoval[]> {
+/** Takes out what any mode has put into the kernel, but for `kept`. Modes that have left no sign are not asked. */
+export async function removeModes(netns: NetNs | undefined, kept?: ProxyMode): Promise<readonly ModeRemoval[]> {
   const out: ModeRemoval[] = [];
-  for (const mode of Object.keys(DATAPLANES) as ProxyMode[]) out.push(await removeMode(mode, netns));
+  for (const mode of tracesOf(netns ?? namespaces.current())) if (mode !== kept) out.push(await removeMode(mode, netns));
   return out;
 }
 

@@ -1,10 +1,10 @@
 import type { Node, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { errorMessage, type Logger, systemClock } from "#base";
+import { type Logger, systemClock } from "#base";
 import { type Client, createInformer, dropManagedFields, type EventRecorder, type Informer } from "#client";
 import type { Addr, AddrPort, Family, Prefix } from "#ip";
 import { ENDPOINT_SLICES, SERVICES } from "#kube";
-import { type ConntrackSocket, type NetNs, openConntrack } from "#linux";
+import { type ConntrackSocket, type NetNs, netns as namespaces, openConntrack } from "#linux";
 import { nodePortAddresses } from "./compile.ts";
 import type { Dataplane, ProxyMode } from "./dataplane.ts";
 import { ServiceEvents } from "./events.ts";
@@ -19,6 +19,9 @@ import { watchNode } from "./node-watch.ts";
 import { type ProxyObserver, Reconciler } from "./reconcile.ts";
 import { StatusServers } from "./status-servers.ts";
 import type { ClusterCidrs, ProxyNode } from "./types.ts";
+import { startUpkeep, type UpkeepOptions } from "./upkeep.ts";
+
+const CHECK_EVERY_MS = 30_000;
 
 interface ProxyInformers {
   readonly services: Informer<Service>;
@@ -42,6 +45,8 @@ export interface ProxyOptions {
   readonly podCidrs: readonly Prefix[];
   /** Of this node, until its Node says; absent: all count as this node's. */
   readonly localPodCidrs?: readonly Prefix[];
+  /** Whether pods of this node have addresses from its Node's Pod CIDRs; default: they do. Some network plugins give others. */
+  readonly followPodCidrs?: boolean;
   readonly serviceCidrs: readonly Prefix[];
   readonly logger: Logger;
   readonly signal?: AbortSignal;
@@ -58,6 +63,8 @@ export interface ProxyOptions {
   /** How the kernel is made to do it; default: nftables. */
   readonly mode?: ProxyMode;
   readonly openDataplane?: (options: DataplaneOptions) => Dataplane;
+  /** How often to look whether somebody has removed the rules; default: 30 s, as kube-proxy's syncPeriod. */
+  readonly checkEveryMs?: number;
   /** Used where `netns` is given; without one, stale UDP flows are left to time out. */
   readonly openConntrack?: (netns: NetNs) => ConntrackSocket;
 }
@@ -84,7 +91,7 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
   const informers = options.informers ?? ownInformers(options, logger);
   const conntrack = netns && (options.openConntrack ?? openConntrack)(netns);
   const metrics = createMetrics();
-  const { podCidrs, localPodCidrs, serviceCidrs } = options;
+  const { podCidrs, localPodCidrs, serviceCidrs, followPodCidrs: followsPodCidrs = true } = options;
   const cidrs: ClusterCidrs = { podCidrs, serviceCidrs, ...(localPodCidrs && { localPodCidrs }) };
   const open = options.openDataplane ?? ((on) => openDataplane(options.mode ?? "nftables", on));
   const dataplane = open({ netns, cidrs, metrics, logger });
@@ -109,11 +116,13 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
       node: options.node,
       followAddresses: options.followNodeAddresses ?? false,
       onChange: (next) => setNode(next),
-      onPodCidrs: (own) => void setCidrs({ localPodCidrs: own }),
+      onPodCidrs: (own) => void (followsPodCidrs && setCidrs({ localPodCidrs: own })),
       onObject: (object) => status.health.setNode(object),
     });
   }
+  const ended = new AbortController();
   const stop = (): void => {
+    ended.abort();
     reconciler.stop();
     status.stop();
     chosen?.close();
@@ -122,11 +131,9 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
     conntrack?.close();
   };
   signal?.addEventListener("abort", stop, { once: true });
-  // The Node too: without its zone and its Pod CIDRs the rules would be others, for a moment, than those that the last proxy has left.
-  const complete = [informers.services.synced, informers.slices.synced, informers.nodes?.synced ?? Promise.resolve()];
-  const synced = Promise.all(complete).then(async () => {
+  const synced = complete(informers).then(async () => {
     await reconciler.start();
-    if (netns !== undefined) beLiberal(netns, logger);
+    if (!ended.signal.aborted) await keepUp(options, { dataplane, resync: () => reconciler.resync(), logger }, ended.signal);
   });
   return {
     synced,
@@ -137,6 +144,20 @@ export function startProxy(options: ProxyOptions): ServiceProxy {
     setCidrs,
     stop,
   };
+}
+
+/** The Node too: without its zone and its Pod CIDRs the rules would be others, for a moment, than those that the last proxy has left. */
+async function complete({ services, slices, nodes }: ProxyInformers): Promise<void> {
+  await Promise.all([services.synced, slices.synced, nodes?.synced]);
+}
+
+/** Not for a dataplane that is not the kernel's. */
+async function keepUp(
+  { checkEveryMs = CHECK_EVERY_MS, netns = namespaces.current(), openDataplane: given }: ProxyOptions,
+  on: Pick<UpkeepOptions, "dataplane" | "resync" | "logger">,
+  signal: AbortSignal,
+): Promise<void> {
+  if (given === undefined) await startUpkeep({ ...on, netns, checkEveryMs }, signal);
 }
 
 interface Status {
@@ -201,16 +222,4 @@ function ownInformers({ client, signal }: ProxyOptions, logger: Logger): ProxyIn
 function familiesOf({ addresses }: ProxyNode): readonly Family[] {
   const families = ([4, 6] as const).filter((family) => addresses.some((addr) => addr.family === family));
   return families.length === 0 ? [4, 6] : families;
-}
-
-/**
- * A packet out of window is INVALID to conntrack, passes without translation, and the client answers with a reset
- * (kubernetes/kubernetes#74839). Taking such packets as belonging to their flow avoids it; dropping them would break asymmetric paths.
- */
-function beLiberal(netns: NetNs, logger: Logger): void {
-  try {
-    netns.setSysctl("net.netfilter.nf_conntrack_tcp_be_liberal", 1);
-  } catch (err) {
-    logger.warn("cannot make conntrack liberal about TCP windows: connections may be reset under load", { error: errorMessage(err) });
-  }
 }

@@ -11,6 +11,7 @@ import { CIDRS, NODE, type PortSpec, service, slice } from "../testing.ts";
 import type { Frontend } from "../types.ts";
 import { IptablesDataplane } from "./dataplane.ts";
 import { FakeIptables } from "./fake-iptables.ts";
+import { ENTRIES } from "./frame.ts";
 import { TABLES } from "./rules.ts";
 
 const HTTP: readonly PortSpec[] = [{ name: "http", port: 80, targetPort: 8080 }];
@@ -226,4 +227,22 @@ test("a machine without IPv6 needs no ip6tables as long as the cluster has none"
   const late = frontendsOf(service("late", ["fd00:10:96::1"], HTTP));
   await assert.rejects(dataplane.update(updates([], late)), /IPv6 are not known/);
   await assert.rejects(dataplane.replace(late), /no such table/);
+});
+
+test("it is intact while all ways into its chains are there, in both tables and families", async () => {
+  const iptables = new FakeIptables();
+  const dataplane = open(iptables);
+  const frontends = web("10.244.1.2@node-1");
+  await dataplane.replace(frontends);
+  assert.ok(await dataplane.isIntact());
+  for (const family of [4, 6] as const) {
+    for (const table of TABLES) {
+      for (const { chain, rule } of ENTRIES[table]) {
+        await iptables.restore(family, `*${table}\n-D ${chain} ${rule}\nCOMMIT\n`);
+        assert.equal(await dataplane.isIntact(), false, chain);
+        await dataplane.replace(frontends);
+        assert.ok(await dataplane.isIntact());
+      }
+    }
+  }
 });

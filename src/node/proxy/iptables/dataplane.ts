@@ -6,7 +6,7 @@ import type { Affinity, Dataplane, FrontendUpdate, Replaced } from "../dataplane
 import type { ProxyMetrics } from "../metrics.ts";
 import type { ClusterCidrs, Frontend } from "../types.ts";
 import { readLists } from "./affinity.ts";
-import { formatRestore } from "./restore.ts";
+import { formatCheck, formatRestore } from "./restore.ts";
 import { TABLES, type TableName } from "./rules.ts";
 import { countRules, Ruleset } from "./ruleset.ts";
 import { diffTable, parseSaved, removal, type SavedTable, sizeOf, type TableChange } from "./saved.ts";
@@ -23,6 +23,9 @@ export interface IptablesOptions {
 
 /** So many rules of up to 1 kB fit into the socket buffer that everybody may have (net.core.wmem_default, 208 KiB). */
 const MAX_LINES = 200;
+
+/** RESOURCE_PROBLEM in iptables' xshared.h: others had the lock for too long. */
+const LOCKED = 4;
 
 const FAMILIES: readonly Family[] = [4, 6];
 
@@ -75,6 +78,12 @@ export class IptablesDataplane implements Dataplane {
     });
   }
 
+  /** Of the families that have been written. Both tables take one process that reads and writes nothing back. */
+  async isIntact(): Promise<boolean> {
+    const families = await Promise.all([...this.#rulesets.keys()].map((family) => this.#leadsIn(family)));
+    return families.every(Boolean);
+  }
+
   async remove(): Promise<readonly string[]> {
     const removed = await eachFamily(async (family) => {
       const saved = await this.#saved(family).catch((err: unknown) => this.#unreadable(family, err));
@@ -112,6 +121,16 @@ export class IptablesDataplane implements Dataplane {
       changes: TABLES.reduce((sum, table) => sum + sizeOf(changes[table]), 0),
       adopted: TABLES.some((table) => saved[table].chains.size > 0),
     };
+  }
+
+  async #leadsIn(family: Family): Promise<boolean> {
+    try {
+      await this.#o.iptables.restore(family, formatCheck());
+      return true;
+    } catch (err) {
+      if (err instanceof FairleadError && err.facts["exitCode"] !== LOCKED) return false;
+      throw err;
+    }
   }
 
   #count(family: Family, { counts }: Ruleset): void {

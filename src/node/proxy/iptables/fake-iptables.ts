@@ -67,11 +67,13 @@ function perform(line: string, table: Table): void {
     table.set(declared, []);
     return;
   }
-  const [, op = "", chain = "", rule = ""] = /^-([AIDX]) (\S+) ?(.*)$/.exec(line) ?? [];
+  const [, op = "", chain = "", rule = ""] = /^-([ACIDX]) (\S+) ?(.*)$/.exec(line) ?? [];
   const rules = table.get(chain);
   if (rules === undefined) throw new Error(`no chain for: ${line}`);
   if (op === "A") rules.push(rule);
   else if (op === "I") rules.unshift(rule);
+  else if (op === "C" && !rules.includes(rule)) throw new FairleadError(`no such rule: ${line}`, { code: "IptablesRestore" });
+  else if (op === "C") return;
   else if (op === "D") {
     if (!rules.includes(rule)) throw new Error(`no such rule: ${line}`);
     rules.splice(rules.indexOf(rule), 1);

@@ -1,5 +1,6 @@
 // Changes as the input of iptables-restore --noflush, table by table. What stands between `*table` and `COMMIT` happens at once.
-import type { TableName } from "./rules.ts";
+import { ENTRIES } from "./frame.ts";
+import { TABLES, type TableName } from "./rules.ts";
 import type { ChainTexts } from "./ruleset.ts";
 import { sizeOf, type TableChange } from "./saved.ts";
 
@@ -13,6 +14,14 @@ export function formatRestore(table: TableName, change: TableChange, maxLines?: 
     .filter((step) => sizeOf(step) > 0)
     .map((step) => section(table, step))
     .join("");
+}
+
+/** Fails unless the kernel's own chains lead into ours. Changes nothing: a table that is as it was is not written back. */
+export function formatCheck(): string {
+  return TABLES.map((table) => {
+    const checks = ENTRIES[table].map(({ chain, rule }) => `-C ${chain} ${rule}`);
+    return `${[`*${table}`, ...checks, "COMMIT"].join("\n")}\n`;
+  }).join("");
 }
 
 /**

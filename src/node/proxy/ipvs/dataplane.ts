@@ -3,7 +3,7 @@
 import { release } from "node:os";
 import { errorMessage, type Logger } from "#base";
 import { type Addr, addrEquals, hostPrefix } from "#ip";
-import { type IpvsSocket, isErrno, type NetNs, type NftSocket, type Route, type RouteSocket } from "#linux";
+import { type ConntrackSocket, type IpvsSocket, isErrno, type NetNs, type NftSocket, type Route, type RouteSocket } from "#linux";
 import type { Change } from "#nft";
 import { frontendKey } from "../compile.ts";
 import type { Affinity, Dataplane, FrontendUpdate, Replaced } from "../dataplane.ts";
@@ -20,6 +20,8 @@ export interface IpvsOptions {
   readonly netns: NetNs;
   readonly cidrs: ClusterCidrs;
   readonly logger: Logger;
+  /** For flows that nobody translates any more once this mode is removed. */
+  readonly openConntrack?: () => ConntrackSocket;
   /** How IPVS spreads connections: "rr" unless told. */
   readonly scheduler?: string;
   /**
@@ -88,6 +90,7 @@ export class IpvsDataplane implements Dataplane {
     route.links.del(LINK);
     ipvs.apply([...servers.values()].map(({ service }) => ({ op: "delete service", service })));
     if (table !== undefined) nft.apply([{ op: "delete table", table: TABLE }]);
+    this.#forgetFlows(servers);
     this.#programmed = new Programmed(this.#place());
     return [
       ...(link === undefined ? [] : [`link ${LINK}`]),
@@ -96,10 +99,46 @@ export class IpvsDataplane implements Dataplane {
     ];
   }
 
+  /** Who empties IPVS (`ipvsadm -C`) takes all services: the first says it. */
+  async isIntact(): Promise<boolean> {
+    const { ipvs, nft, route } = this.#o;
+    if (!nft.tables().some(({ family, name }) => family === TABLE.family && name === TABLE.name)) return false;
+    if (route.links.get(LINK)?.up !== true) return false;
+    const first = this.#programmed.entries().find(({ servers }) => [...servers.values()].some(({ destinations }) => destinations.size > 0));
+    const server = [...(first?.servers.values() ?? [])].find(({ destinations }) => destinations.size > 0);
+    try {
+      return server === undefined || ipvs.destinations(server.service).length > 0;
+    } catch (err) {
+      if (isErrno(err, "ESRCH") || isErrno(err, "ENOENT")) return false;
+      throw err;
+    }
+  }
+
   close(): void {
     clearTimeout(this.#drainTimer);
     const { ipvs, nft, route } = this.#o;
     for (const socket of [ipvs, nft, route]) socket.close();
+  }
+
+  /**
+   * A connection through IPVS is known to conntrack as it is, but translated by IPVS alone: without IPVS its packets would go to the
+   * Service's address for ever. Forgotten, the next one is a first packet: for TCP it is answered with a reset, and the client comes anew.
+   */
+  #forgetFlows(servers: ReadonlyMap<string, Server>): void {
+    const conntrack = servers.size === 0 ? undefined : this.#o.openConntrack?.();
+    if (conntrack === undefined) return;
+    try {
+      const keys = new Set(
+        [...servers.values()].flatMap(({ service: s }) => ("fwmark" in s ? [] : frontendKey(s.addr, s.protocol, s.port))),
+      );
+      conntrack.delMany(
+        conntrack.list().filter(({ original: { dst, protocol, dstPort } }) => keys.has(frontendKey(dst, protocol, dstPort))),
+      );
+    } catch (err) {
+      this.#o.logger.warn("cannot forget the flows that IPVS had", { error: errorMessage(err) });
+    } finally {
+      conntrack.close();
+    }
   }
 
   #place(): Place {

@@ -9,7 +9,7 @@ import type { FrontendUpdate } from "../dataplane.ts";
 import { NODE, type PortSpec, service, slice } from "../testing.ts";
 import type { Frontend } from "../types.ts";
 import { reusesPortsWell } from "./dataplane.ts";
-import { LINK } from "./names.ts";
+import { LINK, TABLE } from "./names.ts";
 import { Machine } from "./testing.ts";
 
 const HTTP: readonly PortSpec[] = [{ name: "http", port: 80, targetPort: 8080 }];
@@ -255,4 +255,27 @@ test("property: any history of updates ends where a fresh start would, and a com
     }),
     { numRuns: 150 },
   );
+});
+
+test("it is intact while services, link and table are there", async () => {
+  const machine = new Machine();
+  const dataplane = machine.open();
+  await dataplane.replace([]);
+  assert.ok(await dataplane.isIntact());
+  const ports: readonly PortSpec[] = [{ port: 80, targetPort: 8080 }];
+  const { frontends } = compileService({
+    service: service("a", ["10.96.0.1"], ports),
+    slices: [slice("a", ["10.244.1.2@node-1"], ports)],
+    node: NODE,
+  });
+  for (const spoil of [
+    () => machine.ipvs.flush(),
+    () => machine.route.links.del(LINK),
+    () => machine.nft.apply([{ op: "delete table", table: TABLE }]),
+  ]) {
+    await dataplane.replace(frontends);
+    assert.ok(await dataplane.isIntact());
+    spoil();
+    assert.equal(await dataplane.isIntact(), false);
+  }
 });
