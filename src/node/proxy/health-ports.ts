@@ -1,6 +1,6 @@
 // The health check node ports: a load balancer asks each node whether it has endpoints of a Service with externalTrafficPolicy Local,
 // and sends only to nodes that say 200. Answers as kube-proxy's (k/k pkg/proxy/healthcheck/service_health.go).
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Service } from "kubernetes-types/core/v1";
 import { errorMessage, type Logger } from "#base";
 import type { EventRecorder, Informer } from "#client";
@@ -35,8 +35,6 @@ export class HealthPorts implements ProxyObserver {
   readonly #checks = new Map<string, Check>();
   /** Who has a port: the first Service to ask for it. */
   readonly #owners = new Map<number, string>();
-  /** One for all ports: it takes connections from anywhere. */
-  readonly #http: Server;
   readonly #listeners: Listeners;
   #addresses: readonly Addr[];
 
@@ -44,10 +42,9 @@ export class HealthPorts implements ProxyObserver {
     this.#o = options;
     this.#addresses = options.addresses;
     const limits = { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS };
-    this.#http = createServer(limits, (request, response) => this.#answer(request, response));
     this.#listeners = new Listeners({
       netns: options.netns,
-      onConnection: (socket) => this.#http.emit("connection", socket),
+      createServer: () => createServer(limits, (request, response) => this.#answer(request, response)),
       onFailure: (at, err, attempt) => {
         if (attempt === 0) this.#failed(at, err);
       },
@@ -88,7 +85,6 @@ export class HealthPorts implements ProxyObserver {
 
   stop(): void {
     this.#listeners.stop();
-    this.#http.closeAllConnections();
   }
 
   #listen(): void {

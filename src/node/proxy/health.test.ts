@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { get } from "node:http";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { suite, type TestContext, test } from "node:test";
 import type { Node, Service } from "kubernetes-types/core/v1";
 import { type Clock, silentLogger } from "#base";
@@ -108,6 +108,22 @@ suite("health check node ports", () => {
     const empty = await ask(port);
     assert.equal(empty.status, 503);
     assert.equal(empty.headers["x-load-balancing-endpoint-weight"], "0");
+  });
+
+  test("a client that never ends its request loses its connection with the port", async (t) => {
+    const { ports } = open(t);
+    const port = await freePort();
+    ports.compiled(new Map([["a/b", check(port, 1)]]));
+    await ports.settled();
+    const slow = connect(port, "127.0.0.1");
+    t.after(() => slow.destroy());
+    await once(slow, "connect");
+    slow.write("GET / HTTP/1.1\r\n");
+    // The server has it once it has answered one that came later.
+    await ask(port);
+    const closed = once(slow.resume(), "close");
+    ports.compiled(new Map([["a/b", undefined]]));
+    await closed;
   });
 
   test("another port, and none any more", async (t) => {

@@ -1,6 +1,7 @@
 // TCP ports in the node's network namespace, wherever this process is: opened, kept, tried again while somebody else has them.
 import { closeSync } from "node:fs";
-import { createServer, type Server, type Socket } from "node:net";
+import { Server as HttpServer } from "node:http";
+import type { Server } from "node:net";
 import { WorkQueue } from "#base";
 import { type AddrPort, formatAddr, formatAddrPort } from "#ip";
 import { listenFd, type NetNs } from "#linux";
@@ -8,9 +9,8 @@ import { listenFd, type NetNs } from "#linux";
 export interface ListenersOptions {
   /** Absent: the one this process is in. */
   readonly netns: NetNs | undefined;
-  readonly onConnection: (socket: Socket) => void;
-  /** Whether a client that has said all keeps hearing; default: its connection ends. */
-  readonly allowHalfOpen?: boolean;
+  /** One for each port. It is to listen itself: an HTTP server that is handed connections neither times them out nor ends them. */
+  readonly createServer: () => Server;
   /** `attempt` counts from 0; it is tried again until it is not wanted any more. */
   readonly onFailure: (at: AddrPort, err: unknown, attempt: number) => void;
 }
@@ -51,7 +51,7 @@ export class Listeners {
   stop(): void {
     this.#queue.stop();
     this.#wanted = new Map();
-    for (const server of this.#open.values()) server.close();
+    for (const server of this.#open.values()) end(server);
     this.#open.clear();
   }
 
@@ -60,18 +60,23 @@ export class Listeners {
     const server = this.#open.get(key);
     if (at === undefined) {
       this.#open.delete(key);
-      server?.close();
+      if (server !== undefined) end(server);
     } else if (server === undefined) {
       const opened = await listen(this.#options, at);
       if (this.#wanted.has(key)) this.#open.set(key, opened);
-      else opened.close();
+      else end(opened);
     }
   }
 }
 
+function end(server: Server): void {
+  server.close();
+  if (server instanceof HttpServer) server.closeAllConnections();
+}
+
 /** Rejects with EADDRINUSE, EADDRNOTAVAIL and the like. */
-async function listen({ netns, allowHalfOpen = false, onConnection }: ListenersOptions, { addr, port }: AddrPort): Promise<Server> {
-  const server = createServer({ allowHalfOpen }, onConnection);
+async function listen({ netns, createServer }: ListenersOptions, { addr, port }: AddrPort): Promise<Server> {
+  const server = createServer();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("listening", resolve).once("error", reject);
   // Of IPv6 only, so that both families can have a port side by side.

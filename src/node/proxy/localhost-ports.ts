@@ -1,7 +1,7 @@
 // NodePorts at 127.0.0.1 and ::1, for who asks for them (KEP-6032): connections are accepted here and carried to the node's own
 // address. Translating them in the kernel would need `route_localnet`, which opens the loopback addresses to neighbours
 // (CVE-2020-8558), and has no counterpart in IPv6. TCP only.
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { errorMessage, type Logger } from "#base";
 import { type Addr, type AddrPort, type Family, formatAddr, formatAddrPort, parseAddr } from "#ip";
 import { connectSocket, type NetNs } from "#linux";
@@ -30,8 +30,8 @@ export class LocalhostPorts implements ProxyObserver {
     this.#o = options;
     this.#listeners = new Listeners({
       netns: options.netns,
-      allowHalfOpen: true,
-      onConnection: (socket) => this.#carry(socket),
+      // Who has said all keeps hearing.
+      createServer: () => createServer({ allowHalfOpen: true }, (socket) => this.#carry(socket)),
       onFailure: ({ addr, port }, err, attempt) => {
         const fields = { address: formatAddrPort(addr, port), error: errorMessage(err) };
         if (attempt === 0) options.logger.warn("cannot serve a NodePort on the loopback address, trying again", fields);

@@ -1,5 +1,5 @@
 // What probes and Prometheus ask the proxy: /healthz and /livez at one place, /metrics and /proxyMode at another, as kube-proxy has them.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { errorMessage, type Logger } from "#base";
 import { type AddrPort, formatAddrPort } from "#ip";
 import type { NetNs } from "#linux";
@@ -30,11 +30,11 @@ const REQUEST_MS = 10_000;
 
 export class StatusServers {
   readonly #o: StatusOptions;
-  readonly #servers: { readonly http: Server; readonly listeners: Listeners }[];
+  readonly #listeners: readonly Listeners[];
 
   constructor(options: StatusOptions) {
     this.#o = options;
-    this.#servers = [
+    this.#listeners = [
       this.#serve(options.healthz, { "/healthz": () => this.#healthz(), "/livez": () => this.#livez() }),
       this.#serve(options.metricsAt, {
         "/metrics": () => ({ status: 200, type: CONTENT_TYPE, body: formatMetrics(options.metrics, options.context()) }),
@@ -46,30 +46,25 @@ export class StatusServers {
 
   /** Resolves when each port was tried. */
   async settled(): Promise<void> {
-    for (const { listeners } of this.#servers) await listeners.settled();
+    for (const listeners of this.#listeners) await listeners.settled();
   }
 
   stop(): void {
-    for (const { http, listeners } of this.#servers) {
-      listeners.stop();
-      http.closeAllConnections();
-    }
+    for (const listeners of this.#listeners) listeners.stop();
   }
 
-  #serve(at: readonly AddrPort[], paths: Readonly<Record<string, () => Answer>>): { http: Server; listeners: Listeners } {
-    const http = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) =>
-      answer(paths, request, response),
-    );
+  #serve(at: readonly AddrPort[], paths: Readonly<Record<string, () => Answer>>): Listeners {
+    const limits = { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS };
     const listeners = new Listeners({
       netns: this.#o.netns,
-      onConnection: (socket) => http.emit("connection", socket),
+      createServer: () => createServer(limits, (request, response) => answer(paths, request, response)),
       onFailure: ({ addr, port }, err, attempt) => {
         const fields = { at: formatAddrPort(addr, port), paths: Object.keys(paths), error: errorMessage(err) };
         if (attempt === 0) this.#o.logger.warn("cannot listen, trying again", fields);
       },
     });
     listeners.set(at);
-    return { http, listeners };
+    return listeners;
   }
 
   /** For load balancers that send to all nodes (externalTrafficPolicy Cluster): a node that is about to go says no in time (KEP-3836). */
