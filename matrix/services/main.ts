@@ -40,7 +40,15 @@ if (values.help) {
 }
 if (process.env["FAIRLEAD_MATRIX_NETNS"] !== "1") {
   const isRoot = process.getuid?.() === 0;
-  const command = [...(isRoot ? [] : ["--user", "--map-root-user"]), "--net", "--mount", "--", process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const command = [
+    ...(isRoot ? [] : ["--user", "--map-root-user"]),
+    "--net",
+    "--mount",
+    "--",
+    process.execPath,
+    ...process.execArgv,
+    ...process.argv.slice(1),
+  ];
   const result = spawnSync("unshare", command, { stdio: "inherit", env: { ...process.env, FAIRLEAD_MATRIX_NETNS: "1" } });
   if (result.error !== undefined) throw result.error;
   process.exit(result.status ?? 1);
