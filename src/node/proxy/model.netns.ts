@@ -2,48 +2,17 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { formatAddr, parseAddr, parsePrefix } from "#ip";
-import { type Link, openNft } from "#linux";
 import * as model from "#model";
+import { readNetworkState } from "../../app/testing/network-state.ts";
 import { clean, PROTOCOLS } from "./cases/stage.ts";
 import { Fixture, type Host, unlessSilent } from "./fixture.ts";
 import { Cluster, FAMILIES, type Family } from "./fixture-cluster.ts";
 
-const SYSCTLS: readonly string[] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/rp_filter"];
-
 /** What the kernel holds, as the model's data. */
 function read(fixture: Fixture): model.NetworkState {
-  const links = new Map(fixture.hosts.map((host) => [host, host.route.links.list()]));
-  return { namespaces: fixture.hosts.map((host) => readNamespace(host, links)) };
-}
-
-function readNamespace(host: Host, links: ReadonlyMap<Host, readonly Link[]>): model.Namespace {
-  const own = links.get(host) ?? [];
-  const nft = openNft(host.ns);
-  try {
-    return {
-      name: host.name,
-      links: own.flatMap((link) => readLink(host, link, links)),
-      addrs: host.route.addrs.list(),
-      routes: host.route.routes.list(),
-      neighs: host.route.neighs.list(),
-      sysctls: Object.fromEntries(SYSCTLS.map((name) => [name, Number(host.ns.sysctl(name))])),
-      tables: nft.tables().map((id) => nft.list(id) ?? assert.fail()),
-      listeners: [model.TCP, model.UDP].flatMap((protocol) => host.addrs.map((addr) => ({ protocol, port: 8080, addr, name: host.name }))),
-    };
-  } finally {
-    nft.close();
-  }
-}
-
-function readLink(host: Host, link: Link, links: ReadonlyMap<Host, readonly Link[]>): model.Link[] {
-  const { name, index, mtu, up } = link;
-  const base = { name, index, mtu, up, ...(link.mac !== undefined && { mac: link.mac }) };
-  if (name === "lo") return [{ ...base, type: { kind: "loopback" } }];
-  for (const [other, list] of links) {
-    const peer = list.find((one) => other !== host && one.index === link.peerIndex && one.peerIndex === index);
-    if (peer !== undefined) return [{ ...base, type: { kind: "veth", peer: { namespace: other.name, link: peer.name } } }];
-  }
-  return [{ ...base, type: { kind: "other", name: link.kind } }];
+  const listeners = ({ addrs, name }: Host): model.Listener[] =>
+    [model.TCP, model.UDP].flatMap((protocol) => addrs.map((addr) => ({ protocol, port: 8080, addr, name })));
+  return readNetworkState(fixture.hosts.map((host) => ({ ...host, listeners: listeners(host) })));
 }
 
 /** As the fixture's clients tell it. */

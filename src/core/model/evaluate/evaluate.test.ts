@@ -123,7 +123,7 @@ function applies(statement: Statement, given: Given = {}): boolean {
 
 /** What an expression reads, by comparing it with what it should be. */
 function reads(expr: Expr, value: number | string | ReturnType<typeof parseAddr>, given: Given = {}): void {
-  assert.ok(applies(equals(expr, value), given), `is not ${String(value)}`);
+  assert.ok(applies(equals(expr, value), given), `is not ${JSON.stringify(value)}`);
   assert.ok(!applies({ kind: "match", left: expr, op: "!=", right: value }, given));
 }
 

@@ -119,7 +119,7 @@ export class Fib {
       const { type = "unicast" } = route;
       if (type !== "unicast" && type !== "local" && type !== "broadcast") return { route, type, table };
       const usable = route.nextHops.filter(
-        ({ link }) => link === undefined || (this.#isUp(link) && (linkOut === undefined || link === linkOut)),
+        ({ link }) => link === undefined || ((type === "local" || this.#isUp(link)) && (linkOut === undefined || link === linkOut)),
       );
       const hop = usable.length > 1 ? pick(usable, choices) : usable[0];
       if (hop === undefined) return undefined;
@@ -154,12 +154,13 @@ const MULTICAST6: Prefix = parsePrefix("ff00::/8");
 export function routesOfAddrs(addrs: readonly LinkAddr[], isUp: (link: string) => boolean): Route[] {
   const routes: Route[] = [];
   for (const { link, prefix } of addrs) {
-    if (!isUp(link)) continue;
     const { addr, bits } = prefix;
     const nextHops = [{ link }];
     const isLoopback = link === "lo";
+    // A link that goes down loses its IPv6 addresses and all routes but those to its IPv4 addresses (fib_sync_down_dev).
+    if (!isUp(link) && addr.family === 6) continue;
     routes.push({ dst: hostPrefix(addr), type: "local", nextHops, src: addr, table: TABLE_LOCAL });
-    if (bits === addrBits(addr.family)) continue;
+    if (!isUp(link) || bits === addrBits(addr.family)) continue;
     const subnet = maskPrefix(prefix);
     if (addr.family === 6) routes.push({ dst: subnet, nextHops, metric: 256 });
     else {
