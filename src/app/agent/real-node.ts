@@ -13,10 +13,11 @@ import {
   isNotFound,
 } from "#client";
 import { type AddrPort, formatAddr, formatPrefix, type Prefix } from "#ip";
-import { ENDPOINT_SLICES, NODES, SERVICES, type Stored } from "#kube";
+import { ENDPOINT_SLICES, NODES, SERVICES } from "#kube";
 import { netns } from "#linux";
 import { type ClusterCidrs, type ProxyMode, primaryAddresses, type ServiceProxy, startProxy } from "#proxy";
 import { type AddressBlocks, givenBlocks, podBlocks, serviceBlocks } from "./address-blocks.ts";
+import { nodeOfInterest } from "./node-of-interest.ts";
 import { requireNetAdmin } from "./privileges.ts";
 
 export interface RealNodeOptions {
@@ -113,22 +114,12 @@ async function checkAccess(client: HttpClient, { config, nodeName, logger, signa
 /** All of them only where their Pod CIDRs are asked for; of each only what is of interest here. */
 function watchNodes(client: HttpClient, { clusterCidrs, detectLocal, nodeName, logger, signal }: RealNodeOptions): Informer<Node> {
   const all = clusterCidrs === undefined && detectLocal === "ClusterCIDR";
-  const transform = ({ apiVersion, kind, metadata, spec, status }: Stored<Node>): Stored<Node> => {
-    const { podCIDR, podCIDRs, taints } = spec ?? {};
-    const { addresses } = status ?? {};
-    return {
-      apiVersion,
-      kind,
-      metadata: dropManagedFields({ apiVersion, kind, metadata }).metadata,
-      spec: {
-        ...(podCIDR !== undefined && { podCIDR }),
-        ...(podCIDRs !== undefined && { podCIDRs }),
-        ...(taints !== undefined && { taints }),
-      },
-      status: { ...(addresses !== undefined && { addresses }) },
-    };
-  };
-  return createInformer(client, NODES, { logger, signal, transform, ...(!all && { fieldSelector: `metadata.name=${nodeName}` }) });
+  return createInformer(client, NODES, {
+    logger,
+    signal,
+    transform: nodeOfInterest,
+    ...(!all && { fieldSelector: `metadata.name=${nodeName}` }),
+  });
 }
 
 /** Resolves when the Node is there and has an address. */
