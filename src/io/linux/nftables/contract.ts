@@ -177,6 +177,19 @@ export const NFT_CONTRACT: readonly NftContractCase[] = [
     },
   },
   {
+    name: "the elements of one set, taken one by one",
+    run(nft) {
+      nft.apply([addTable, addServices, addEndpoints, addPick, add(services, service(1)), add(endpoints, endpoint(1), endpoint(2))]);
+      const taken: Element[] = [];
+      const found = nft.list(table, ({ name }) => (name === "endpoints" ? (element) => taken.push(element) : undefined));
+      assert.deepEqual(byText(taken), byText([endpoint(1), endpoint(2)]));
+      assert.deepEqual(
+        found?.sets.map(({ name, elements }) => `${name} ${elements.length}`),
+        ["services 1", "endpoints 0"],
+      );
+    },
+  },
+  {
     name: "10,000 elements go in one transaction, in several where they must",
     run(nft) {
       const elements = Array.from({ length: 10_000 }, (_, i) => service(i));

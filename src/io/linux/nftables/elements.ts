@@ -212,8 +212,13 @@ export class ElementDecoder {
   get hasRepeats(): boolean {
     if (intervalsOf(this.#set) !== "none") return false;
     const seen = new Set<string>();
+    return this.addKeys(seen) !== seen.size;
+  }
+
+  /** Adds the keys to `seen`, and returns how many there are. */
+  addKeys(seen: Set<string>): number {
     for (const { key } of this.#raw) seen.add(String.fromCharCode(...key));
-    return seen.size !== this.#raw.length;
+    return this.#raw.length;
   }
 
   elements(): Element[] {

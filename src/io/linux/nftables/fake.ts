@@ -17,7 +17,7 @@ import { errnoNumber, KernelError } from "../kernel-error.ts";
 import { MessageWriter } from "../netlink/index.ts";
 import { describe } from "./describe.ts";
 import { encodeChange } from "./encode.ts";
-import type { NftSocket } from "./types.ts";
+import type { NftSocket, OpenSink } from "./types.ts";
 
 export interface FakeNftOptions {
   readonly maxBatchBytes?: number;
@@ -90,11 +90,16 @@ export class FakeNft implements NftSocket {
     return transactions;
   }
 
-  list(table: TableId): Table | undefined {
+  list(table: TableId, open?: OpenSink): Table | undefined {
     const found = this.#tables.get(idOf(table));
     if (found === undefined) return undefined;
     const { family, name, comment } = found;
-    const sets = [...found.sets.values()].map(({ header, elements }): NftSet => ({ ...header, elements: [...elements.values()] }));
+    const sets = [...found.sets.values()].map(({ header, elements }): NftSet => {
+      const sink = header.flags?.includes("interval") === true ? undefined : open?.(header);
+      if (sink === undefined) return { ...header, elements: [...elements.values()] };
+      for (const element of elements.values()) sink(element);
+      return { ...header, elements: [] };
+    });
     return { family, name, ...(comment !== undefined && { comment }), sets, chains: [...found.chains.values()] };
   }
 

@@ -11,7 +11,7 @@ import { describe } from "./describe.ts";
 import { ElementDecoder } from "./elements.ts";
 import { encodeChange } from "./encode.ts";
 import { batchMessage, beginMessage, NFGENMSG_LEN } from "./message.ts";
-import type { NftSocket } from "./types.ts";
+import type { NftSocket, OpenSink } from "./types.ts";
 
 /** Enough for 300,000 elements in one transaction, where we may ask for it. It is a limit, not an allocation. */
 const BUFFER_BYTES: number = 64 << 20;
@@ -90,10 +90,10 @@ class KernelNft implements NftSocket {
     return transactions;
   }
 
-  list(table: TableId): Table | undefined {
+  list(table: TableId, open?: OpenSink): Table | undefined {
     for (let attempt = 0; ; attempt++) {
       const before = this.generation();
-      const found = this.#listOnce(table);
+      const found = this.#listOnce(table, open);
       // The last attempt is taken as it is: whoever applies a difference to it is told by the kernel where it was wrong.
       if (this.generation() === before || attempt >= MAX_LIST_RETRIES) return found;
     }
@@ -138,12 +138,12 @@ class KernelNft implements NftSocket {
     if (first !== undefined) throw refusalOf(first, batch);
   }
 
-  #listOnce(table: TableId): Table | undefined {
+  #listOnce(table: TableId, open: OpenSink | undefined): Table | undefined {
     const op = `list nftables table ${table.family} ${table.name}`;
     const found = this.#table(table, op);
     if (found === undefined) return undefined;
     const headers = this.#dump(table, n.NFT_MSG_GETSET, op, (message) => decodeSet(message));
-    const sets = headers.map((header): NftSet => ({ ...header, elements: this.#elements(table, header) }));
+    const sets = headers.map((header): NftSet => ({ ...header, elements: this.#elements(table, header, open) }));
     const byName = new Map(headers.map((header) => [header.name, header]));
     const rules = new Map<string, Rule[]>();
     for (const { chain, rule } of this.#dump(table, n.NFT_MSG_GETRULE, op, (message) => decodeRule(message, byName))) {
@@ -181,10 +181,11 @@ class KernelNft implements NftSocket {
    * counts how many elements it has passed, so one taken meanwhile repeats some and misses as many (nft_rhash_walk in the kernel's
    * net/netfilter/nft_set_hash.c), and the generation stays as it was. Repeats are the sign of it: read again.
    */
-  #elements(table: TableId, header: SetHeader): NftSet["elements"] {
+  #elements(table: TableId, header: SetHeader, open?: OpenSink): NftSet["elements"] {
     if (header.key.length === 0) return [];
     for (let attempt = 0; ; attempt++) {
-      const found = this.#dumpElements(table, header);
+      const sink = header.flags?.includes("interval") === true ? undefined : open?.(header);
+      const found = sink === undefined ? this.#dumpElements(table, header) : this.#passElements(table, header, sink);
       if (!found.hasRepeats) return found.elements();
       const op = `list the elements of ${header.name}`;
       if (attempt >= MAX_REHASH_RETRIES)
@@ -194,20 +195,32 @@ class KernelNft implements NftSocket {
   }
 
   #dumpElements(table: TableId, header: SetHeader): ElementDecoder {
+    // A dump that is disturbed starts again, so elements are collected from what it returns in the end.
+    const decoders = this.#eachMessage(table, header, (decoder) => decoder);
+    return ElementDecoder.merge(header, decoders);
+  }
+
+  /** A dump that is disturbed by a transaction starts again here too; `list` sees then that the generation is another. */
+  #passElements(table: TableId, header: SetHeader, sink: (element: Element) => void): Pick<ElementDecoder, "hasRepeats" | "elements"> {
+    const seen = new Set<string>();
+    let count = 0;
+    this.#eachMessage(table, header, (decoder) => {
+      count += decoder.addKeys(seen);
+      for (const element of decoder.elements()) sink(element);
+    });
+    return { hasRepeats: seen.size !== count, elements: () => [] };
+  }
+
+  #eachMessage<T>(table: TableId, header: SetHeader, take: (decoder: ElementDecoder) => T | undefined): T[] {
     const w = new MessageWriter(128);
     beginMessage(w, n.NFT_MSG_GETSETELEM, table.family, NLM_F_DUMP);
     w.string(n.NFTA_SET_ELEM_LIST_TABLE, table.name).string(n.NFTA_SET_ELEM_LIST_SET, header.name).end();
-    // A dump that is disturbed starts again, so elements are collected from what it returns in the end.
-    const decoders = this.#socket.dump(
-      w,
-      (message) => {
-        const decoder = new ElementDecoder(header);
-        decoder.add(message.attrs(NFGENMSG_LEN));
-        return decoder;
-      },
-      `list the elements of ${header.name}`,
-    );
-    return ElementDecoder.merge(header, decoders);
+    const decode = (message: NetlinkMessage): T | undefined => {
+      const decoder = new ElementDecoder(header);
+      decoder.add(message.attrs(NFGENMSG_LEN));
+      return take(decoder);
+    };
+    return this.#socket.dump(w, decode, `list the elements of ${header.name}`);
   }
 }
 

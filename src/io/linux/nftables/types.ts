@@ -1,5 +1,11 @@
 import type { Change, Element, SetHeader, Table, TableId } from "#nft";
 
+/**
+ * Takes the elements of a large set one by one, so that no list of them is made. Called with the set each time its elements are about
+ * to be read, and once more when a reading has to begin anew; undefined: they are listed as others are.
+ */
+export type OpenSink = (set: SetHeader) => ((element: Element) => void) | undefined;
+
 /** nf_tables of one network namespace. Calls are synchronous. */
 export interface NftSocket {
   /**
@@ -12,8 +18,11 @@ export interface NftSocket {
    * transactions it took. Where one is refused, those before it have happened.
    */
   applyAll(groups: readonly (readonly Change[])[]): number;
-  /** Everything in a table, as it is at one moment; undefined when there is no such table. */
-  list(table: TableId): Table | undefined;
+  /**
+   * Everything in a table, as it is at one moment; undefined when there is no such table. `open` is asked about sets without intervals:
+   * those whose elements it takes have none in what is returned.
+   */
+  list(table: TableId, open?: OpenSink): Table | undefined;
   /** The elements of one set, in no particular order; empty when there is no such set. */
   elements(table: TableId, set: SetHeader): readonly Element[];
   tables(): TableId[];

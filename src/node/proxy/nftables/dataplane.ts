@@ -8,9 +8,10 @@ import type { ClusterCidrs, Frontend } from "../types.ts";
 import { affinityOf, concernsClients, type SweepStep, sweep } from "./affinity.ts";
 import { Programmed } from "./diff.ts";
 import { type Placed, placeFrontend } from "./elements.ts";
-import { desiredTable, firstLoad, inGroups, numbersIn, ownersIn } from "./full.ts";
+import { desiredTable, firstLoad, inGroups } from "./full.ts";
 import { affinityMap, TABLE } from "./layout.ts";
 import { type Owner, Owners } from "./owners.ts";
+import { Reading } from "./reading.ts";
 
 export interface NftablesOptions {
   readonly nft: NftSocket;
@@ -37,16 +38,17 @@ export class NftablesDataplane implements Dataplane {
 
   async replace(frontends: readonly Frontend[]): Promise<Replaced> {
     const { nft, cidrs } = this.#o;
-    const current = nft.list(TABLE);
+    const reading = new Reading();
+    const current = nft.list(TABLE, (set) => reading.open(set));
     if (current === undefined) return this.#load(frontends);
-    const known = numbersIn(current);
-    const owners = new Owners(ownersIn(current, known));
-    const placed: Placed[] = frontends.map((frontend) => {
-      const numbers = known.get(frontend.key);
-      return placeFrontend(frontend, numbers, owners.claim(frontend, numbers?.owners));
-    });
-    const desired = desiredTable(placed, cidrs, current);
-    const { changes, cleanup } = diffTable(current, desired.table);
+    reading.readOwners(current);
+    const owners = new Owners(reading.owners(current));
+    const placed: Placed[] = frontends.map((frontend) =>
+      placeFrontend(frontend, reading.of(frontend.key), owners.claim(frontend, reading.ownersOf(frontend.key))),
+    );
+    const desired = desiredTable(placed, cidrs, { current, reading });
+    const { changes: others, cleanup } = diffTable(current, desired.table);
+    const changes = [...reading.removals(placed), ...others];
     this.#apply(changes, false);
     this.#programmed = new Programmed({ placed, owners, ...desired });
     this.#cleanLater(cleanup);

@@ -2,7 +2,7 @@
 // down to the number of each backend: a change of one frontend touches that frontend's elements and no others.
 import { type Change, type Element, formatData, formatKey, type SetHeader } from "#nft";
 import type { Frontend } from "../types.ts";
-import { type Emit, elementsOf, numbered, type Placed, placeFrontend, sharedBy } from "./elements.ts";
+import { type Emit, elementsOf, type Numbered, numbered, type Placed, placeFrontend, sharedBy } from "./elements.ts";
 import { AFFINITY_MAPS, affinityMap, FAMILIES, TABLE } from "./layout.ts";
 import { chainByName, neededBy } from "./on-demand.ts";
 import { Owners } from "./owners.ts";
@@ -73,12 +73,13 @@ export class Programmed {
     for (const [key, next] of updates) {
       const old = this.#placed.get(key);
       if (old?.frontend === next) continue;
-      const placed = next && placeFrontend(next, old && numbered(old), this.owners.claim(next));
+      const numbers = old && numbered(old);
+      const placed = next && placeFrontend(next, numbers, this.owners.claim(next));
       if (old !== undefined) {
-        this.#forget(old, delta, placed);
+        this.#forget(old, delta, placed && numbered(placed));
         released.push(old.frontend);
       }
-      if (placed !== undefined) this.#remember(placed, emit, old);
+      if (placed !== undefined) this.#remember(placed, emit, numbers);
     }
     // Not before all have claimed: a number that goes from one service port to another in one step would take its clients along.
     for (const frontend of released) this.owners.release(frontend);
@@ -86,7 +87,7 @@ export class Programmed {
     return [...this.#onDemand(add), ...remove, ...add];
   }
 
-  #remember(placed: Placed, emit?: Emit, old?: Placed): void {
+  #remember(placed: Placed, emit?: Emit, old?: Numbered): void {
     this.#placed.set(placed.frontend.key, placed);
     if (emit !== undefined) elementsOf(placed, emit, old);
     sharedBy(placed, (set, element) => {
@@ -101,7 +102,7 @@ export class Programmed {
     });
   }
 
-  #forget(placed: Placed, delta: Delta, next: Placed | undefined): void {
+  #forget(placed: Placed, delta: Delta, next: Numbered | undefined): void {
     this.#placed.delete(placed.frontend.key);
     elementsOf(placed, (set, element) => go(delta, set, element), next);
     sharedBy(placed, (set, element) => {

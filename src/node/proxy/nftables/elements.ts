@@ -12,7 +12,9 @@ const COMMENT_CHARS = 127;
 /** A frontend with its backends in the places that their numbers give them. */
 export interface Placed {
   readonly frontend: Frontend;
-  readonly slots: readonly Backend[];
+  /** Of each of its elements. */
+  readonly comment: string;
+  readonly all: readonly Backend[];
   /** The same of the frontend's `inside`. */
   readonly inside: readonly Backend[];
   readonly owners: OwnerNumbers;
@@ -20,21 +22,23 @@ export interface Placed {
 
 /** What has numbers already: ids of backends in their places. */
 export interface Numbered {
-  readonly slots: readonly string[];
+  readonly comment: string | undefined;
+  readonly all: readonly string[];
   readonly inside: readonly string[];
 }
 
 export function placeFrontend(frontend: Frontend, old: Numbered | undefined, owners: OwnerNumbers): Placed {
   return {
     frontend,
-    slots: place(old?.slots ?? [], frontend.backends),
+    comment: frontend.service.slice(0, COMMENT_CHARS),
+    all: place(old?.all ?? [], frontend.backends),
     inside: frontend.inside === undefined ? [] : place(old?.inside ?? [], frontend.inside),
     owners,
   };
 }
 
-export function numbered({ slots, inside }: Placed): Numbered {
-  return { slots: slots.map(({ id }) => id), inside: inside.map(({ id }) => id) };
+export function numbered({ comment, all, inside }: Placed): Numbered {
+  return { comment, all: all.map(({ id }) => id), inside: inside.map(({ id }) => id) };
 }
 
 /**
@@ -58,36 +62,31 @@ function place(old: readonly string[], next: readonly Backend[]): readonly Backe
 export type Emit = (set: SetHeader, element: Element) => void;
 
 /**
- * Calls `emit` for each element that belongs to this frontend alone; without the backends that `same`, an earlier or later state of it,
- * has in the same places.
+ * Calls `emit` for each element that belongs to this frontend alone; without the backends that `same`, another state of it, has
+ * in the same places.
  */
-export function elementsOf(placed: Placed, emit: Emit, same?: Placed): void {
-  const { frontend, slots, inside } = placed;
+export function elementsOf(placed: Placed, emit: Emit, same?: Numbered): void {
+  const { frontend, comment, all, inside } = placed;
   const { family, addr, protocol, port } = frontend;
-  const comment = frontend.service.slice(0, COMMENT_CHARS);
   const sets = SETS[family];
   const key = [addr, protocol, port];
-  if (slots.length > 0) listElements(placed, "all", { emit, same });
+  if (all.length > 0) listElements(placed, "all", { emit, same });
   else emit(sets.noEndpoints, { key, data: frontend.whenEmpty === "drop" ? { kind: "drop" } : { kind: "goto", chain: REFUSE }, comment });
   if (inside.length > 0) listElements(placed, "inside", { emit, same });
-  if (slots.length + inside.length === 0) return;
+  if (all.length + inside.length === 0) return;
   for (const range of frontend.sources ?? []) emit(sets.sourceRanges, { key: [...key, rangeOf(range)], comment });
   if (frontend.inside !== undefined) emit(sets.keepsSource, { key, comment });
   else if (frontend.kind !== "ClusterIP") emit(sets.external, { key, comment });
 }
 
 /** One of the two lists of backends: how to choose among them, who they are, and who remembers. */
-function listElements(
-  { frontend, slots, inside, owners }: Placed,
-  scope: Scope,
-  { emit, same }: { readonly emit: Emit; readonly same: Placed | undefined },
-): void {
+function listElements(placed: Placed, scope: Scope, { emit, same }: { readonly emit: Emit; readonly same: Numbered | undefined }): void {
+  const { frontend, comment, owners } = placed;
   const { family, addr, protocol, port, affinitySeconds, sources } = frontend;
-  const comment = frontend.service.slice(0, COMMENT_CHARS);
   const sets = SETS[family];
   const key = [addr, protocol, port];
   const isAll = scope === "all";
-  const backends = isAll ? slots : inside;
+  const backends = placed[scope];
   const owner = owners[scope];
   const count = backends.length;
   const to = (chain: string): Element => ({ key, data: { kind: "goto", chain }, comment });
@@ -97,9 +96,9 @@ function listElements(
     emit(isAll ? sets.sticky : sets.insideSticky, to(rememberChainName(family, owner, affinitySeconds)));
   }
   const first = FIRST_NUMBER[scope];
-  const standing = same?.frontend.service === frontend.service ? (isAll ? same.slots : same.inside) : [];
+  const standing = same?.comment === comment ? same[scope] : [];
   backends.forEach((backend, i) => {
-    if (standing[i]?.id === backend.id) return;
+    if (standing[i] === backend.id) return;
     emit(sets.endpoints, { key: [addr, protocol, port, first + i], data: [backend.addr, backend.port], comment });
   });
 }
@@ -110,10 +109,10 @@ function rangeOf(prefix: Prefix): Interval | Addr {
 }
 
 /** Calls `emit` for each element that frontends share; it carries no comment, since it is no one's. */
-export function sharedBy({ frontend, slots, inside }: Placed, emit: Emit): void {
+export function sharedBy({ frontend, all, inside }: Placed, emit: Emit): void {
   const { family, addr, kind } = frontend;
   if (kind === "ClusterIP") emit(SETS[family].clusterIps, { key: [addr] });
-  for (const backends of [slots, inside]) {
+  for (const backends of [all, inside]) {
     for (const backend of backends) if (backend.local) emit(SETS[family].hairpin, { key: [backend.addr, backend.addr] });
   }
 }

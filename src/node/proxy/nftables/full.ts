@@ -1,75 +1,15 @@
 // The whole table at once: for the first synchronisation, and for the one after a failure.
-import { formatAddrPort } from "#ip";
 import { type Chain, type Change, diffTable, type Element, formatKey, type NftSet, type SetHeader, type Table } from "#nft";
-import { frontendKey } from "../compile.ts";
 import type { ClusterCidrs, Frontend } from "../types.ts";
 import type { Programmed } from "./diff.ts";
-import { elementsOf, type Numbered, type Placed, sharedBy } from "./elements.ts";
-import { FAMILIES, FIRST_NUMBER, type Scope, SETS, skeleton } from "./layout.ts";
-import { chainByName, neededBy, ownerIn } from "./on-demand.ts";
-import type { OwnerNumbers } from "./owners.ts";
+import { type Emit, elementsOf, type Placed, sharedBy } from "./elements.ts";
+import { skeleton } from "./layout.ts";
+import { chainByName, neededBy } from "./on-demand.ts";
+import type { Reading } from "./reading.ts";
 
-/** Numbers that the kernel has for a frontend. */
-export interface Known extends Numbered {
-  readonly owners: OwnerNumbers;
-}
-
-interface Reading {
-  readonly slots: string[];
-  readonly inside: string[];
-  readonly owners: Partial<Record<Scope, number>>;
-}
-
-/** The numbers in a table that was read, by frontend key. */
-export function numbersIn(table: Table | undefined): Map<string, Known> {
-  const found = new Map<string, Reading>();
-  const of = (key: string): Reading => {
-    const reading = found.get(key) ?? { slots: [], inside: [], owners: {} };
-    found.set(key, reading);
-    return reading;
-  };
-  for (const set of table?.sets ?? []) {
-    const sets = FAMILIES.map((family) => SETS[family]);
-    if (sets.some(({ endpoints }) => endpoints.name === set.name)) for (const element of set.elements) readBackend(element, of);
-    if (sets.some(({ services }) => services.name === set.name)) for (const element of set.elements) readOwner(element, "all", of);
-    if (sets.some(({ inside }) => inside.name === set.name)) for (const element of set.elements) readOwner(element, "inside", of);
-  }
-  return found;
-}
-
-function readBackend({ key, data }: Element, of: (key: string) => Reading): void {
-  const [addr, protocol, port, index] = key;
-  if (!isAddr(addr) || typeof protocol !== "number" || typeof port !== "number" || typeof index !== "number") return;
-  if (data === undefined || "kind" in data) return;
-  const [backend, backendPort] = data;
-  if (!isAddr(backend) || typeof backendPort !== "number") return;
-  const { slots, inside } = of(frontendKey(addr, protocol, port));
-  if (index < FIRST_NUMBER.inside) slots[index] = formatAddrPort(backend, backendPort);
-  else if (index < 2 * FIRST_NUMBER.inside) inside[index - FIRST_NUMBER.inside] = formatAddrPort(backend, backendPort);
-}
-
-function readOwner({ key, data }: Element, scope: Scope, of: (key: string) => Reading): void {
-  const [addr, protocol, port] = key;
-  if (!isAddr(addr) || typeof protocol !== "number" || typeof port !== "number") return;
-  if (data === undefined || !("kind" in data) || !("chain" in data)) return;
-  const number = ownerIn(data.chain);
-  if (number !== undefined) of(frontendKey(addr, protocol, port)).owners[scope] = number;
-}
-
-/** Numbers of service ports that are in use in a table that was read: in its rules, or by clients that are remembered. */
-export function ownersIn(table: Table | undefined, known: ReadonlyMap<string, Known>): Set<number> {
-  const numbers = new Set([...known.values()].flatMap(({ owners }) => Object.values(owners)));
-  for (const set of table?.sets ?? []) {
-    if (set.flags?.includes("dynamic") !== true) continue;
-    for (const { key } of set.elements) if (typeof key[2] === "number") numbers.add(key[2]);
-  }
-  return numbers;
-}
-
-type Part = Element["key"][number];
-
-function isAddr(part: Part | undefined): part is Extract<Part, { family: unknown }> {
-  return typeof part === "object" && "family" in part;
+interface Found {
+  readonly current: Table;
+  readonly reading: Reading;
 }
 
 export interface DesiredTable {
@@ -79,8 +19,11 @@ export interface DesiredTable {
   readonly sets: readonly string[];
 }
 
-/** `current`: chains in it that were made on demand stay, whether used now or not; the next change may need them. */
-export function desiredTable(placed: Iterable<Placed>, cidrs: ClusterCidrs, current: Table | undefined): DesiredTable {
+/**
+ * All that should be there, but for the backends that `reading` has found in their places. Chains that were made on demand stay, whether
+ * used now or not; the next change may need them.
+ */
+export function desiredTable(placed: Iterable<Placed>, cidrs: ClusterCidrs, { current, reading }: Found): DesiredTable {
   const base = skeleton(cidrs);
   const elements = new Map<string, Element[]>(base.sets.map((set) => [set.name, [...set.elements]]));
   const chains = new Map<string, Chain>();
@@ -93,16 +36,17 @@ export function desiredTable(placed: Iterable<Placed>, cidrs: ClusterCidrs, curr
     for (const set of used) sets.set(set.name, set);
     chains.set(name, chain);
   };
-  for (const chain of current?.chains ?? []) need(chain.name);
+  for (const chain of current.chains) need(chain.name);
   const shared = new Set<string>();
   for (const each of placed) {
-    elementsOf(each, (set, element) => {
+    const emit: Emit = (set, element) => {
       const list = elements.get(set.name);
       // A set that is made on demand.
       if (list === undefined) elements.set(set.name, [element]);
       else list.push(element);
       if (element.data !== undefined && "kind" in element.data && "chain" in element.data) need(element.data.chain);
-    });
+    };
+    elementsOf(each, emit, reading.of(each.frontend.key));
     sharedBy(each, (set, element) => {
       const id = `${set.name} ${formatKey(set, element)}`;
       if (shared.has(id)) return;

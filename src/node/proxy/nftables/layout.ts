@@ -119,6 +119,8 @@ const STICKY = "sticky";
 /** Which of a frontend's lists of backends: the one that all share, or the other one that the inside has. */
 export type Scope = "all" | "inside";
 
+export const SCOPES: readonly Scope[] = ["all", "inside"];
+
 /** Both lists lie in one map; an EndpointSlice has at most 1,000 endpoints, and nobody has 65 of them behind one Service. */
 export const FIRST_NUMBER: Readonly<Record<Scope, number>> = { all: 0, inside: 0x1_0000 };
 
