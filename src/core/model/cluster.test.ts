@@ -13,6 +13,7 @@ import type { PodRange } from "../../node/cni/types.ts";
 import { vxlan } from "../../node/overlay/compile.ts";
 import { compileMasquerade } from "../../node/overlay/masquerade.ts";
 import type { LocalNode } from "../../node/overlay/types.ts";
+import { compile as compileHostPorts } from "../../node/portmap/compile.ts";
 import { NftablesDataplane } from "../../node/proxy/nftables/dataplane.ts";
 import { TABLE } from "../../node/proxy/nftables/layout.ts";
 import { startProxy } from "../../node/proxy/start.ts";
@@ -335,6 +336,35 @@ function without(table: Table, vip: string): Table {
   });
   return { ...table, sets };
 }
+
+test("host ports of a pod: from outside, from pods, from itself, and at the node's loopback address", async () => {
+  const mappings = [{ protocol: "TCP", hostPort: 8088, containerPort: 8080 } as const];
+  const { table } = compileHostPorts([
+    { containerId: "0123456789ab", pod: "default/a1", addrs: [parseAddr("10.244.1.2"), parseAddr("fd00:10:244:1::2")], mappings },
+  ]);
+  const withPorts = (localnet: number): Promise<Network> =>
+    cluster((namespaces) =>
+      namespaces.map((one) => {
+        if (one.name !== "node-1") return one;
+        return {
+          ...one,
+          tables: [...(one.tables ?? []), table ?? assert.fail()],
+          sysctls: { ...one.sysctls, "net/ipv4/conf/cni0/route_localnet": localnet },
+        };
+      }),
+    );
+  const open = await withPorts(1);
+  const asked = (from: string, to: string, at: Network = open): string[] =>
+    all(at, { from, protocol: TCP, dst: parseAddr(to), dstPort: 8088 });
+  assert.deepEqual(asked("outside", "172.18.0.11"), ["a1 sees 172.18.0.1"]);
+  assert.deepEqual(asked("outside", "fd00:18::11"), ["a1 sees fd00:18::1"]);
+  assert.deepEqual(asked("b1", "172.18.0.11"), ["a1 sees 10.244.1.3"]);
+  assert.deepEqual(asked("a1", "172.18.0.11"), ["a1 sees 10.244.1.1"]);
+  assert.deepEqual(asked("node-1", "127.0.0.1"), ["a1 sees 10.244.1.1"]);
+  assert.deepEqual(asked("node-1", "127.0.0.1", await withPorts(0)), ["silence: reply ends in node-1: martian"]);
+  assert.deepEqual(asked("node-1", "::1"), ["refused by node-1: tcp reset"]);
+  assert.deepEqual(asked("a1", "172.18.0.12"), ["refused by node-2: tcp reset"]);
+});
 
 test("what a large packet meets: the pod's own MTU, and the tunnel's", async () => {
   const [large] = roundTrips(network, { from: "a1", protocol: UDP, dst: parseAddr("10.244.2.3"), dstPort: 8080, payload: 3000 });

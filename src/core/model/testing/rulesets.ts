@@ -27,7 +27,7 @@ export const ADDRS: Readonly<Record<Family, readonly Addr[]>> = {
   6: ["fd00::1", "fd00::2", "fd00::1:0", "fd00:ffff::ffff"].map((text) => parseAddr(text)),
 };
 export const SRC_PORTS: readonly number[] = [79, 80, 0xffff];
-export const DST_PORTS: readonly number[] = [79, 80, 81];
+const DST_PORTS: readonly number[] = [79, 80, 81];
 
 const SCALARS: Readonly<Partial<Record<Datatype, fc.Arbitrary<Value>>>> = {
   ipv4_addr: fc.constantFrom(...ADDRS[4]),

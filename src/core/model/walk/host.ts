@@ -85,13 +85,13 @@ export class Host {
       push(this.#owned, scalarOfAddr(addr.prefix.addr), addr.link);
     }
     for (const neigh of namespace.neighs ?? []) this.#neighs.set(neighKey(neigh.link, neigh.addr), neigh);
-    for (const entry of namespace.fdb ?? []) this.#fdb.set(`${this.#fdbOwner(entry.link)} ${macKey(entry.mac)}`, entry);
+    for (const entry of namespace.fdb ?? []) this.#fdb.set(`${this.#fdbOwner(entry)} ${macKey(entry.mac)}`, entry);
     for (const listener of namespace.listeners ?? []) push(this.#listeners, `${listener.protocol} ${listener.port}`, listener);
   }
 
-  /** Entries of ports are entries of their bridge. */
-  #fdbOwner(link: string): string {
-    return this.links.get(link)?.master ?? link;
+  /** Entries of ports are entries of their bridge; those with an underlay address are the vxlan link's own. */
+  #fdbOwner({ link, dst }: Fdb): string {
+    return dst === undefined ? (this.links.get(link)?.master ?? link) : link;
   }
 
   /** Addresses of a bridge and of its ports. */
