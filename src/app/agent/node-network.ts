@@ -7,6 +7,7 @@ import { formatAddr, formatPrefix, type Prefix, parseAddr } from "#ip";
 import { openIpam } from "#ipam";
 import { type NetNs, openConntrack, openNft, openRoute } from "#linux";
 import { podCidrsOf, podMtu, startMasquerade, startOverlay } from "#overlay";
+import { type LocalPod, type Policies, startPolicies } from "#policy";
 import { createHostPorts, type HostPorts, type PodPorts } from "#portmap";
 import type { PodNetwork, PodNetworkRequest, PodSandboxStatus, RuntimeService } from "#runtime";
 import type { AgentFlags } from "./flags.ts";
@@ -57,22 +58,25 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
   const conntrack = openConntrack(ns);
   const masquerade = startMasquerade({ nft, podCidrs: flags.clusterCidrs, logger: logger.child({ room: "overlay" }) });
   const hostPorts = createHostPorts({ ns, route, nft, conntrack, podLink: BRIDGE, logger: logger.child({ room: "portmap" }) });
+  const policies = startPolicies({ client: options.client, nodeName: flags.nodeName, nft, logger: logger.child({ room: "policy" }) });
   const opened = Promise.withResolvers<PodLinks>();
   return {
-    pods: podNetwork(opened.promise, hostPorts),
+    pods: podNetwork(opened.promise, hostPorts, policies),
     async open(runtime) {
       const network = await links;
       const sandboxes = (await runtime.listPodSandbox()).filter(({ state }) => state === "ready");
       // Ports go before the addresses that they lead to.
       hostPorts.open(sandboxes.toSorted((a, b) => a.createdAtMs - b.createdAtMs).map(portsOf));
+      policies.open(sandboxes.map(localPodOf));
       network.gc(sandboxes.map(({ id }) => ({ containerId: id, ifName: IF_NAME })));
       opened.resolve(network);
     },
-    ready: Promise.all([opened.promise, overlay.ready, masquerade.ready]).then(() => undefined),
+    ready: Promise.all([opened.promise, overlay.ready, masquerade.ready, policies.ready]).then(() => undefined),
     stop() {
       overlay.stop();
       masquerade.stop();
       hostPorts.stop();
+      policies.stop();
       void links.then((network) => network.stop());
     },
   };
@@ -103,7 +107,11 @@ function portsOf({ id, ips, metadata, portMappings = [] }: PodSandboxStatus): Po
   return { containerId: id, pod, addrs: ips.map((ip) => parseAddr(ip)), mappings: portMappings };
 }
 
-function podNetwork(links: Promise<PodLinks>, hostPorts: HostPorts): PodNetwork {
+function localPodOf({ id, ips, metadata: { namespace, name, uid } }: PodSandboxStatus): LocalPod {
+  return { containerId: id, namespace, name, uid, addrs: ips.map((ip) => parseAddr(ip)) };
+}
+
+function podNetwork(links: Promise<PodLinks>, hostPorts: HostPorts, policies: Policies): PodNetwork {
   const owner = (request: Pick<PodNetworkRequest, "sandboxId">): { containerId: string; ifName: string } => ({
     containerId: request.sandboxId,
     ifName: IF_NAME,
@@ -113,8 +121,9 @@ function podNetwork(links: Promise<PodLinks>, hostPorts: HostPorts): PodNetwork 
       const network = await links;
       network.add({ ...owner(request), netns: request.netns });
       const addrs = network.addrs(owner(request));
-      const { namespace, name, portMappings: mappings } = request;
-      // What fails here is undone by the runtime, which calls `del`.
+      const { namespace, name, podUid: uid, portMappings: mappings } = request;
+      // What fails from here on is undone by the runtime, which calls `del`.
+      await policies.add({ containerId: request.sandboxId, namespace, name, uid, addrs });
       hostPorts.add({ containerId: request.sandboxId, pod: `${namespace}/${name}`, addrs, mappings });
       return { ips: addrs.map(formatAddr) };
     },
@@ -123,6 +132,8 @@ function podNetwork(links: Promise<PodLinks>, hostPorts: HostPorts): PodNetwork 
       // Before the address is free for another pod.
       hostPorts.del(request.sandboxId);
       network.del(owner(request));
+      // After the link, and before the address can be another pod's.
+      policies.del(request.sandboxId);
     },
   };
 }

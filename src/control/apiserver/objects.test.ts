@@ -399,9 +399,12 @@ test("the server's own ranges are the ServiceCIDR kubernetes, ready", async () =
 
 test("an object that nothing acts on comes with a warning", async () => {
   const policy = { metadata: { name: "deny" }, spec: { podSelector: {}, policyTypes: ["Ingress"] } };
-  const created = await server.call("POST", "/apis/networking.k8s.io/v1/namespaces/one/networkpolicies", { body: policy });
+  const enforced = await server.call("POST", "/apis/networking.k8s.io/v1/namespaces/one/networkpolicies", { body: policy });
+  assert.deepEqual([enforced.status, enforced.headers["warning"]], [201, undefined]);
+  const quota = { metadata: { name: "none" }, spec: { hard: { pods: "0" } } };
+  const created = await server.call("POST", "/api/v1/namespaces/one/resourcequotas", { body: quota });
   assert.equal(created.status, 201);
-  assert.match(created.headers["warning"] ?? "", /^299 - "NetworkPolicy is stored, but not enforced/);
+  assert.match(created.headers["warning"] ?? "", /^299 - "ResourceQuota is stored, but not enforced/);
   const service = (type: string): object => ({ metadata: { name: type.toLowerCase() }, spec: { type, ports: [{ port: 80 }] } });
   const services = "/api/v1/namespaces/one/services";
   assert.match((await server.call("POST", services, { body: service("LoadBalancer") })).headers["warning"] ?? "", /type LoadBalancer/);

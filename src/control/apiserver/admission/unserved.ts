@@ -13,7 +13,6 @@ const BY_KIND: ReadonlyMap<string, string> = new Map([
   ["ReplicationController", NOT_RUN],
   ["Job", NOT_RUN],
   ["CronJob", NOT_RUN],
-  ["NetworkPolicy", NOT_ENFORCED],
   ["ResourceQuota", NOT_ENFORCED],
   ["LimitRange", NOT_ENFORCED],
   ["IPAddress", "is stored, but keeps no Service from getting this address"],

@@ -1,0 +1,4 @@
+/** NetworkPolicy: who may reach the pods of this node, and whom they may reach. */
+export type { PolicyMetrics } from "./metrics.ts";
+export { startPolicies } from "./start.ts";
+export type { LocalPod, Policies, PoliciesOptions } from "./types.ts";

@@ -1,0 +1,190 @@
+// Keeps the kernel at what the policies of the cluster ask for the pods of this node. The only part of this room that acts.
+//
+// The kernel is read once, and again when a transaction was refused; in between a change costs what it changes.
+import { errorMessage, FairleadError, WorkQueue } from "#base";
+import { createInformer, type Informer } from "#client";
+import { NAMESPACES, NETWORK_POLICIES, PODS, type Stored } from "#kube";
+import type { Table } from "#nft";
+import { compile } from "./compile.ts";
+import { diff } from "./diff.ts";
+import { podFacts, thinNamespace, thinPod } from "./facts.ts";
+import { TABLE } from "./layout.ts";
+import { createMetrics, type PolicyMetrics } from "./metrics.ts";
+import { PolicyState } from "./state.ts";
+import type { LocalPod, NetworkPolicy, Policies, PoliciesOptions } from "./types.ts";
+
+const SYNC = "sync";
+const TIDY = "tidy";
+
+/** See `Diff.cleanup`. */
+const TIDY_AFTER_MS = 1000;
+/** No event tells of a table that somebody else has changed. */
+const RESYNC_MS = 300_000;
+/** The kubelet tries again. */
+const POD_KNOWN_MS = 10_000;
+
+export function startPolicies(options: PoliciesOptions): Policies {
+  return new Reconciler(options);
+}
+
+class Reconciler implements Policies {
+  readonly metrics: PolicyMetrics = createMetrics();
+  readonly ready: Promise<void>;
+  readonly #o: PoliciesOptions;
+  readonly #state: PolicyState;
+  readonly #queue: WorkQueue;
+  readonly #policies: Informer<NetworkPolicy>;
+  readonly #informers: readonly { stop(): void }[];
+  readonly #synced: Promise<unknown>;
+  readonly #opened = Promise.withResolvers<void>();
+  readonly #waiting = new Set<() => void>();
+  readonly #markReady: () => void;
+  #isOpen = false;
+  /** What the kernel holds; undefined also where that is not certain. */
+  #table: Table | undefined;
+  #isKnown = false;
+  #readAtMs = 0;
+
+  constructor(options: PoliciesOptions) {
+    this.#o = options;
+    const { client, logger, nodeName, signal } = options;
+    this.#state = new PolicyState(nodeName);
+    this.#queue = new WorkQueue({
+      run: async (key) => (key === TIDY ? this.#tidy() : this.#run()),
+      onError: (_, err, attempt) => logger.error("cannot enforce network policies, trying again", { error: errorMessage(err), attempt }),
+    });
+    const informed = { logger, signal };
+    const pods = createInformer(client, PODS, { ...informed, transform: thinPod });
+    const namespaces = createInformer(client, NAMESPACES, { ...informed, transform: thinNamespace });
+    this.#policies = createInformer(client, NETWORK_POLICIES, informed);
+    this.#informers = [pods, namespaces, this.#policies];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ready = promise;
+    this.#markReady = resolve;
+    pods.subscribe(({ type, key, object }) =>
+      this.#changed(type === "set" ? this.#state.setPod(podFacts(object)) : this.#state.removePod(key)),
+    );
+    namespaces.subscribe(({ type, key, object }) =>
+      this.#changed(this.#state.setNamespace(key, type === "set" ? (object.metadata.labels ?? {}) : undefined)),
+    );
+    this.#policies.subscribe(({ type, object }) => this.#policyChanged(type === "set", object));
+    this.#synced = Promise.all([pods.synced, namespaces.synced, this.#policies.synced, this.#opened.promise]);
+    void this.#synced.then(() => {
+      this.#isOpen = true;
+      this.#queue.add(SYNC);
+    });
+  }
+
+  open(pods: readonly LocalPod[]): void {
+    for (const pod of pods) if (pod.addrs.length > 0) this.#state.connect(pod);
+    this.#opened.resolve();
+  }
+
+  async add(pod: LocalPod): Promise<void> {
+    await this.#synced;
+    await this.#catchUp(pod);
+    this.#state.connect(pod);
+    this.#sync();
+  }
+
+  del(containerId: string): void {
+    if (this.#state.disconnect(containerId)) this.#changed(true);
+  }
+
+  stop(): void {
+    for (const informer of this.#informers) informer.stop();
+    this.#queue.stop();
+  }
+
+  /** The kubelet's watch may be ahead of ours: a policy that was there before the pod must count before its first instruction. */
+  async #catchUp(pod: LocalPod): Promise<void> {
+    const { namespace, name } = pod;
+    const { items } = await this.#o.client.list(NETWORK_POLICIES, { namespace });
+    const isThere = (): boolean =>
+      this.#state.knows(pod) && items.every(({ metadata }) => this.#policies.hasSeen(metadata.resourceVersion));
+    if (isThere()) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const look = (): void => {
+      if (isThere()) resolve();
+    };
+    const giveUp = setTimeout(() => {
+      const message = `Cannot isolate pod ${namespace}/${name}: its Pod and policies have not come from the API within ${POD_KNOWN_MS} ms`;
+      reject(new FairleadError(message, { code: "PolicyNotReady" }));
+    }, POD_KNOWN_MS);
+    this.#waiting.add(look);
+    try {
+      await promise;
+    } finally {
+      clearTimeout(giveUp);
+      this.#waiting.delete(look);
+    }
+  }
+
+  #policyChanged(isThere: boolean, object: Stored<NetworkPolicy>): void {
+    if (isThere) {
+      const { key, problems } = this.#state.setPolicy(object);
+      if (problems.length > 0) this.#o.logger.warn("a part of a NetworkPolicy allows nothing", { policy: key, problems });
+    } else {
+      const { name, namespace = "" } = object.metadata;
+      this.#state.removePolicy({ key: `${namespace}/${name}`, namespace });
+    }
+    this.#changed(true);
+  }
+
+  #changed(isOther: boolean): void {
+    if (isOther && this.#isOpen) this.#queue.add(SYNC);
+    // An informer knows its version before it tells.
+    for (const look of this.#waiting) look();
+  }
+
+  #run(): number {
+    if (Date.now() - this.#readAtMs >= RESYNC_MS) this.#isKnown = false;
+    this.#sync();
+    this.#markReady();
+    return RESYNC_MS;
+  }
+
+  /** Throws what the kernel says: then it has what it had, and the next call reads it anew. */
+  #sync(): void {
+    const { nft, logger } = this.#o;
+    if (!this.#isKnown) {
+      this.#table = nft.list(TABLE);
+      this.#readAtMs = Date.now();
+    }
+    const { table, isolatedPods, selectorGroups } = compile({ ...this.#compileInput() });
+    const wasKnown = this.#isKnown;
+    const { changes, after, tidy } = diff(this.#table, table);
+    this.#isKnown = false;
+    try {
+      if (changes.length > 0) nft.apply(changes);
+    } catch (err) {
+      this.metrics.sync_failures_total++;
+      if (!wasKnown) throw err;
+      logger.warn("the policy table is not as it was left, writing it again", { error: errorMessage(err) });
+      this.#sync();
+      return;
+    }
+    this.#table = after;
+    this.#isKnown = true;
+    if (tidy.length > 0) this.#queue.addAfter(TIDY, TIDY_AFTER_MS);
+    const elements = table.sets.reduce((sum, set) => sum + set.elements.length, 0);
+    const { policyCount: policies } = this.#state;
+    Object.assign(this.metrics, { policies, isolated_pods: isolatedPods, selector_groups: selectorGroups, elements });
+    if (changes.length > 0) this.metrics.syncs_total++;
+  }
+
+  #compileInput(): Parameters<typeof compile>[0] {
+    const { policies, pods, namespaces, known } = this.#state;
+    return { subjects: this.#state.subjects(), policies, cluster: { pods, namespaces }, known };
+  }
+
+  #tidy(): undefined {
+    if (!this.#isKnown || this.#table === undefined) return;
+    const { table } = compile(this.#compileInput());
+    const { tidy } = diff(this.#table, table);
+    if (tidy.length === 0) return;
+    this.#o.nft.apply(tidy);
+    const gone = new Set(tidy.map((change) => (change.op === "delete chain" ? change.chain : "")));
+    this.#table = { ...this.#table, chains: this.#table.chains.filter(({ name }) => !gone.has(name)) };
+  }
+}
