@@ -9,7 +9,11 @@ import type { ProxyNode, ServiceProblem } from "./types.ts";
  */
 export function whyUnusable({ family, bytes }: Addr): string | undefined {
   const [a = 0, b = 0] = bytes;
-  const isZero = (upTo: number): boolean => bytes.subarray(0, upTo).every((byte) => byte === 0);
+  // Asked for each endpoint: a loop makes nothing that has to be collected.
+  const isZero = (upTo: number): boolean => {
+    for (let i = 0; i < upTo; i++) if (bytes[i] !== 0) return false;
+    return true;
+  };
   if (isZero(bytes.length)) return "it is unspecified";
   if (family === 4 ? a === 127 : isZero(15) && bytes[15] === 1) return "it is a loopback address";
   if (family === 4 ? a === 169 && b === 254 : a === 0xfe && (b & 0xc0) === 0x80) return "it is a link-local address";

@@ -16,6 +16,8 @@ import type { NftSocket, OpenSink } from "./types.ts";
 /** Enough for 300,000 elements in one transaction, where we may ask for it. It is a limit, not an allocation. */
 const BUFFER_BYTES: number = 64 << 20;
 const BATCH_END_BYTES = 20;
+/** A buffer that became larger for one batch is given back. */
+const KEPT_BYTES: number = 1 << 20;
 const MAX_LIST_RETRIES = 5;
 const MAX_REHASH_RETRIES = 200;
 const REHASH_PAUSE_MS = 2;
@@ -37,8 +39,8 @@ class Batch {
   readonly writer: MessageWriter;
   readonly sent: Sent[] = [];
 
-  constructor(bytes: number) {
-    this.writer = new MessageWriter(bytes);
+  constructor(writer: MessageWriter) {
+    this.writer = writer;
     batchMessage(this.writer, n.NFNL_MSG_BATCH_BEGIN);
   }
 
@@ -51,6 +53,8 @@ class Batch {
 
 class KernelNft implements NftSocket {
   readonly #socket: NetlinkSocket;
+  /** For one batch after another: changes are many and small. */
+  #writer: MessageWriter = new MessageWriter(4096);
 
   constructor(socket: NetlinkSocket) {
     this.#socket = socket;
@@ -62,9 +66,14 @@ class KernelNft implements NftSocket {
 
   apply(changes: readonly Change[]): void {
     if (changes.length === 0) return;
-    const batch = new Batch(4096);
-    for (const change of changes) batch.add(change);
-    this.#commit(batch);
+    this.#writer.reset();
+    const batch = new Batch(this.#writer);
+    try {
+      for (const change of changes) batch.add(change);
+      this.#commit(batch);
+    } finally {
+      if (this.#writer.buffer.length > KEPT_BYTES) this.#writer = new MessageWriter(4096);
+    }
   }
 
   applyAll(groups: readonly (readonly Change[])[]): number {
