@@ -57,7 +57,8 @@ function addressCases(at: Stage): void {
     }
   });
 
-  test("two ClusterIPs that lead to one backend, asked from one port: each answers", async () => {
+  const collide = at.mode === "ipvs" && "IPVS does not choose another source port";
+  test("two ClusterIPs that lead to one backend, asked from one port: each answers", { skip: collide }, async () => {
     for (const from of [at.fixture.podA, at.fixture.node]) {
       const asker = new Asker(from, version);
       for (let i = 0; i < 3; i++) {
@@ -73,11 +74,13 @@ function sizeCases(at: Stage): void {
   const { vip, node } = family;
 
   test("a datagram in fragments, of which only the first has ports", async () => {
-    for (const [from, to, port] of [
+    const ways: (readonly [from: Host, to: string, port: number])[] = [
       [at.fixture.podA, vip(1), 80],
       [at.fixture.outside, node, 30_001],
-      [at.fixture.node, vip(1), 80],
-    ] as const) {
+    ];
+    // ipvs/README.md
+    if (at.mode !== "ipvs" || family.index === 0) ways.push([at.fixture.node, vip(1), 80]);
+    for (const [from, to, port] of ways) {
       const asker = new Asker(from, family.index === 0 ? 4 : 6);
       assert.equal(await asker.ask(to, port, 8000), `${to}: pod-b`);
       asker.close();
@@ -170,6 +173,8 @@ function windowCases(at: Stage): void {
     };
     // Half of all connections have sequence numbers to which this one is too high, and not an old one.
     for (let i = 0; i < 8; i++) assert.match(await broken(), /^pod-b /);
+    // IPVS knows its connections itself, and translates also what conntrack calls INVALID.
+    if (at.mode === "ipvs") return;
     // The test can fail: this is what happens otherwise.
     node.ns.setSysctl("net.netfilter.nf_conntrack_tcp_be_liberal", 0);
     const answers: string[] = [];

@@ -26,9 +26,7 @@ export function switchCases(from: ProxyMode, to: ProxyMode): void {
           if (from !== "ipvs" || answer !== "ECONNRESET") assert.match(answer ?? "", /^pod-b /);
         };
         await ask();
-        const load = startLoad(way);
-        await at.cluster.restart(to);
-        await load.stop();
+        await underLoad(way, () => at.cluster.restart(to));
         assert.deepEqual(await leftOf(from, node), []);
         await ask();
         assert.match(await tcp(podA, family.vip(1), 80), /^pod-b /);
@@ -46,23 +44,19 @@ interface Way {
   readonly port: number;
 }
 
-/** One connection after another; each must be answered. */
-function startLoad({ from, to, port }: Way): { stop(): Promise<void> } {
+/** Meanwhile one connection after another is made; each must be answered. */
+async function underLoad({ from, to, port }: Way, run: () => Promise<void>): Promise<void> {
   let isOver = false;
-  let answers = 0;
   const work = (async (): Promise<void> => {
-    do {
-      assert.match(await tcp(from, to, port), /^pod-b /);
-      answers++;
-    } while (!isOver);
+    do assert.match(await tcp(from, to, port), /^pod-b /);
+    while (!isOver);
   })();
-  return {
-    async stop() {
-      isOver = true;
-      await work;
-      assert.ok(answers > 1, "there was no load");
-    },
-  };
+  try {
+    await run();
+  } finally {
+    isOver = true;
+  }
+  await work;
 }
 
 /** Signs of a mode, without the empty tables that iptables leaves. */

@@ -34,11 +34,15 @@ export interface IpvsOptions {
 /** How often to look whether connections have ended that a destination lingers for. */
 const DRAIN_EVERY_MS = 10_000;
 
+/** Of IPv6 (RFC 8200 §5). */
+const MIN_MTU = 1280;
+
 export class IpvsDataplane implements Dataplane {
   readonly mode = "ipvs";
   readonly #o: IpvsOptions;
   #programmed: Programmed;
   #ownAddrs: readonly Addr[] = [];
+  #mtu: number | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
 
   constructor(options: IpvsOptions) {
@@ -51,6 +55,7 @@ export class IpvsDataplane implements Dataplane {
     clearTimeout(this.#drainTimer);
     this.#setSysctls();
     this.#ensureLink();
+    this.#readMtu();
     this.#readOwnAddrs();
     const current = this.#read(new Set(frontends.map(({ key }) => key)));
     const { programmed, steps, cleanup } = replacement(current, { frontends, cidrs, place: this.#place() });
@@ -146,6 +151,17 @@ export class IpvsDataplane implements Dataplane {
     return { scheduler: this.#o.scheduler ?? "rr", isOwn };
   }
 
+  /**
+   * What the node sends to a local address goes by the loopback's MTU: a datagram of 8,000 bytes would come to IPVS whole and with "don't
+   * fragment", and no link takes it so. Of IPv4 with this it is fragmented; of IPv6 IPVS refuses it all the same (ip_vs_xmit.c,
+   * `ensure_mtu_is_adequate`).
+   */
+  #readMtu(): void {
+    const others = this.#o.route.links.list().filter(({ name, up }) => up && name !== LINK && name !== "lo");
+    const smallest = Math.min(...others.map(({ mtu }) => mtu));
+    this.#mtu = Number.isFinite(smallest) ? Math.max(smallest, MIN_MTU) : undefined;
+  }
+
   #readOwnAddrs(): void {
     this.#ownAddrs = this.#o.route.addrs
       .list()
@@ -185,7 +201,7 @@ export class IpvsDataplane implements Dataplane {
     };
     this.#applyTable(before);
     attempt(() => ipvs.apply(set));
-    attempt(() => route.routes.setMany(bind.map(localRoute)));
+    attempt(() => route.routes.setMany(bind.map((addr) => localRoute(addr, this.#mtu))));
     for (const addr of unbind) attempt(() => route.routes.del(localRoute(addr)));
     attempt(() => ipvs.apply(remove));
     this.#applyTable(after);
@@ -263,7 +279,7 @@ export function reusesPortsWell(kernel: string): boolean {
   return major > 5 || (major === 5 && minor >= 9);
 }
 
-function localRoute(addr: Addr): Route {
+function localRoute(addr: Addr, mtu?: number): Route {
   return {
     dst: hostPrefix(addr),
     type: "local",
@@ -271,5 +287,6 @@ function localRoute(addr: Addr): Route {
     nextHops: [{ link: LINK }],
     metric: ROUTE_METRIC,
     protocol: ROUTE_PROTOCOL,
+    ...(mtu !== undefined && { mtu }),
   };
 }

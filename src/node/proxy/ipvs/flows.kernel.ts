@@ -1,4 +1,4 @@
-// What becomes of flows when endpoints change, through IPVS. Unusual packets are not among them: see README.md.
+// What becomes of flows when endpoints change, through IPVS.
 import { flowCases } from "../cases/flows.ts";
 
 flowCases("ipvs");
