@@ -19,6 +19,7 @@ import { type ClusterCidrs, type ProxyMode, primaryAddresses, type ServiceProxy,
 import { type AddressBlocks, givenBlocks, podBlocks, serviceBlocks } from "./address-blocks.ts";
 import { nodeOfInterest } from "./node-of-interest.ts";
 import { requireNetAdmin } from "./privileges.ts";
+import { sliceWithLists } from "./slice-with-lists.ts";
 
 export interface RealNodeOptions {
   readonly config: ClientConfig;
@@ -63,7 +64,7 @@ export async function startRealNode(options: RealNodeOptions): Promise<ServicePr
     client,
     informers: {
       services: createInformer(client, SERVICES, { ...informed, transform: dropManagedFields }),
-      slices: createInformer(client, ENDPOINT_SLICES, { ...informed, transform: dropManagedFields }),
+      slices: createInformer(client, ENDPOINT_SLICES, { ...informed, transform: sliceWithLists }),
       nodes,
     },
     netns: netns.current(),
