@@ -1,11 +1,12 @@
 // The model against the kernel: what it foresees over what is read from the kernel, and what real packets meet there.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { formatAddr, parseAddr, parsePrefix } from "#ip";
+import { addrEquals, formatAddr, parseAddr, parsePrefix } from "#ip";
+import { type ConntrackEntry, openConntrack } from "#linux";
 import * as model from "#model";
 import { readNetworkState } from "../../app/testing/network-state.ts";
 import { clean, PROTOCOLS } from "./cases/stage.ts";
-import { Fixture, type Host, unlessSilent } from "./fixture.ts";
+import { Fixture, type Host, udp, unlessSilent } from "./fixture.ts";
 import { Cluster, FAMILIES, type Family } from "./fixture-cluster.ts";
 
 /** What the kernel holds, as the model's data. */
@@ -28,6 +29,17 @@ async function heard(ask: () => Promise<string>, expected: readonly string[]): P
   const answers = new Set<string>();
   for (let i = 0; i < QUESTIONS && (answers.size < expected.length || i === 0); i++) answers.add(clean(await unlessSilent(ask())));
   return [...answers].sort();
+}
+
+/** IPS_SEEN_REPLY, IPS_CONFIRMED, IPS_*_NAT and IPS_*_NAT_DONE: the others come with time. */
+const STATUS = 0x1ba;
+const SRC_NAT = 0x10;
+
+/** With its ports, but for one that masquerading has chosen by chance. */
+function describeEntry({ original, reply, status }: Pick<ConntrackEntry, "original" | "reply" | "status">): string {
+  const text = ({ src, dst, srcPort, dstPort }: ConntrackEntry["reply"], known: boolean): string =>
+    `${formatAddr(src)}:${srcPort} > ${formatAddr(dst)}:${known ? dstPort : "any"}`;
+  return `${text(original, true)}, ${text(reply, (status & SRC_NAT) === 0)}, status ${(status & STATUS).toString(16)}`;
 }
 
 interface Destination {
@@ -86,6 +98,37 @@ for (const family of FAMILIES) {
     after(async () => {
       await cluster.remove();
       fixture.close();
+    });
+
+    test("connections are remembered alike: both tuples, and what was done to them", async () => {
+      const { vip, node, external } = family;
+      const single = [
+        { addr: vip(2), port: 80 },
+        { addr: node, port: 30_002 },
+        { addr: external(2), port: 80 },
+      ];
+      const conntrack = openConntrack(fixture.node.ns);
+      const differences: string[] = [];
+      for (const name of ["podA", "podB", "outside"] as const) {
+        for (const { addr, port } of single) {
+          const dst = parseAddr(addr);
+          const from = fixture[name];
+          await udp(from, addr, port);
+          const src = from.addrs[family.index];
+          const isMine = ({ original }: ConntrackEntry): boolean =>
+            original.protocol === model.UDP && addrEquals(original.src, src) && addrEquals(original.dst, dst) && original.dstPort === port;
+          // The last one made is the last one listed of those that the walks above have left.
+          const kernel = conntrack.list(family.index === 0 ? 4 : 6).findLast(isMine);
+          assert.ok(kernel !== undefined, `${name} to ${addr}: the kernel remembers nothing`);
+          const question = { from: from.name, protocol: model.UDP, dst, dstPort: port, srcPort: kernel.original.srcPort };
+          const { memory } = model.roundTrip(network, question, Math.random, { remember: true });
+          const foreseenEntry = memory?.conntrack["node"]?.find(({ original }) => addrEquals(original.dst, dst));
+          const [expected, actual] = [foreseenEntry, kernel].map((entry) => entry && describeEntry(entry));
+          if (expected !== actual) differences.push(`${name} to ${addr}: the model says ${expected}, the kernel ${actual}`);
+        }
+      }
+      conntrack.close();
+      assert.deepEqual(differences, []);
     });
 
     for (const [protocol, ask] of PROTOCOLS) {
