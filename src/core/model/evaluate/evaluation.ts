@@ -69,7 +69,7 @@ export interface Evaluation {
   readonly steps: RuleStep[] | undefined;
 }
 
-interface MatchedElement {
+export interface MatchedElement {
   readonly set: string;
   /** The set's types, without which an element cannot be read. */
   readonly header: SetHeader;

@@ -377,6 +377,12 @@ describe("bridges", () => {
   test("isolated ports see the bridge only; proxy_arp_pvlan brings the packet to the node, which routes it", () => {
     assert.equal(ask(bridged({ isolated: true }), TO_B), "request ends in a: no neighbour after 1 hops");
     assert.equal(ask(bridged({ isolated: true }), { ...TO_B, dst: parseAddr("10.0.0.1") }), "node sees 10.0.0.2:40000");
+    const [a, b, node] = bridged({ isolated: true });
+    assert.ok(a !== undefined && b !== undefined && node !== undefined);
+    const mac = macOfAddr(parseAddr("10.0.0.3"), 0);
+    const known = { ...a, neighs: [{ link: "eth0", addr: parseAddr("10.0.0.3"), mac, state: "permanent" } as const] };
+    const withMac = { ...b, links: b.links.map((link) => (link.name === "eth0" ? { ...link, mac } : link)) };
+    assert.equal(ask([known, withMac, node], TO_B), "request ends in node: no such mac after 1 hops");
     const proxied = { "net/ipv4/conf/br/proxy_arp_pvlan": 1, "net/ipv4/ip_forward": 1 };
     const trip = only(bridged({ isolated: true, sysctls: proxied }), TO_B);
     assert.equal(say(trip), "b sees 10.0.0.2:40000");
@@ -530,6 +536,44 @@ describe("connections", () => {
     assert.equal(ask(rejectedIcmp, { ...ASK, dst: VIP }), "refused by router with port-unreachable: rule");
   });
 
+  test("what is refused before it is confirmed leaves nothing behind, and the refusal is asked nothing", () => {
+    const how: Parameters<typeof reject>[0][] = ["tcp reset", "icmpx port-unreachable"];
+    for (const each of how) {
+      const trip = only(
+        behind(toServer, masquerade, tableOf("t", on("forward"), [reject(each)])),
+        { ...ASK, dst: VIP },
+        { remember: true },
+      );
+      assert.equal(trip.outcome.kind, "refused");
+      assert.deepEqual(trip.memory?.conntrack["router"], []);
+      assert.equal(trip.reply && formatAddr(trip.reply.end.packet.src), "10.96.0.1");
+      const asked = trip.reply?.hops
+        .flatMap(({ decisions }) => decisions)
+        .filter((each_) => each_.kind === "rule" && each_.table === "inet snat");
+      assert.equal(asked?.length, each === "tcp reset" ? 1 : 0);
+    }
+  });
+
+  test("a connection is new until it is answered", () => {
+    const silent = { listeners: [DNS], tables: [tableOf("mute", on("input"), [drop()])] };
+    const noEstablished = tableOf("t", on("forward"), [hasFlags("state", "established"), reject("icmpx admin-prohibited")]);
+    const namespaces = world({ router: { tables: [noEstablished] }, server: silent });
+    const memory = only(namespaces, ASK_UDP, { remember: true }).memory ?? assert.fail();
+    assert.equal(memory.conntrack["router"]?.length, 1);
+    assert.equal(ask(namespaces, ASK_UDP, { memory }), "request ends in server: rule after 3 hops");
+    const answered = only(behind(noEstablished), ASK_UDP, { remember: true });
+    assert.equal(say(answered), "reply ends in router: rule after 2 hops");
+  });
+
+  test("masquerade takes the address that is in the next hop's subnet", () => {
+    const namespaces = behind(masquerade).map((one) => {
+      if (one.name === "server") return { ...one, addrs: [...one.addrs, addr("10.7.7.7/32 dev lo")] };
+      if (one.name !== "router") return one;
+      return { ...one, addrs: [addr("10.9.9.1/24 dev server"), ...one.addrs], routes: [route("10.7.0.0/16 via 10.0.2.2 dev server")] };
+    });
+    assert.equal(ask(namespaces, { ...ASK, dst: parseAddr("10.7.7.7") }), "server sees 10.0.2.1:40000");
+  });
+
   test("echo requests are translated by their identifier", () => {
     assert.equal(ask(behind(toServer, masquerade), { ...PING, dst: VIP }), "server sees 10.0.2.1:");
   });
@@ -544,6 +588,8 @@ describe("connections", () => {
       ask(behind(elsewhere), { ...segment, tcpFlags: TCP_FLAGS.syn, srcPort: 40_001 }, { memory }),
       "refused by router with host-unreachable: no neighbour",
     );
+    const never = tableOf("never", { type: "nat", hook: "prerouting", priority: -99 }, [drop()]);
+    assert.equal(ask(behind(never, toServer), { ...ASK, dst: VIP }), "server sees 10.0.1.2:40000");
     const later = {
       ...elsewhere,
       name: "later",
@@ -588,6 +634,27 @@ describe("connections", () => {
     const untracked = tableOf("t", on("forward"), [hasFlags("state", "untracked"), drop()]);
     assert.equal(ask(behind(notrack, untracked), ASK), "request ends in router: rule after 2 hops");
     assert.equal(ask(behind(notrack, toServer), { ...ASK, dst: VIP }), "refused by router with net-unreachable: no route");
+  });
+
+  test("what is marked in the output hook takes another route; the mark stays in its namespace", () => {
+    const one: Expr = { kind: "value", type: "mark", value: 1 };
+    const marking = tableOf("t", { type: "route", hook: "output", priority: -150 }, [
+      { kind: "set", target: { kind: "meta", key: "mark" }, value: one },
+    ]);
+    const marked = tableOf("u", on("forward"), [equals(meta("mark"), 1), drop()]);
+    const rules = [
+      { family: 4, priority: 10, table: 100, fwmark: { value: 1, mask: 0xff } },
+      { family: 4, priority: 32_766, table: 254 },
+    ] as const;
+    const client = (routes: Namespace["routes"]): Namespace[] =>
+      world({ client: { tables: [marking], rules, routes }, router: { tables: [marked] } });
+    const usual = route("default via 10.0.1.1 dev eth0");
+    assert.equal(ask(client([usual]), ASK), "reply ends in client: not forwarding after 3 hops");
+    const local = { family: 4, priority: 0, table: 255 } as const;
+    const whole = (routes: Namespace["routes"]): Namespace[] =>
+      client(routes).map((each) => (each.name === "client" ? { ...each, rules: [local, ...rules] } : each));
+    assert.equal(ask(whole([usual]), ASK), "server sees 10.0.1.2:40000");
+    assert.equal(ask(whole([usual, route("blackhole 10.0.2.0/24", { table: 100 })]), ASK), "request ends in client: no route after 1 hops");
   });
 
   test("what is translated in the output hook takes another route", () => {
