@@ -19,6 +19,8 @@ const MOVES = 6;
 const NODE_NAMES = ["node-1", "node-2"] as const;
 
 /** What `kubectl rollout restart` changes. */
+/** As `fairlead up` makes them. */
+const DNS_SERVERS = 2;
 const RESTARTED = "kubectl.kubernetes.io/restartedAt";
 
 /**
@@ -164,8 +166,16 @@ suite("under load", () => {
     });
   }
 
-  /** Runs clients, by the namespaces they are in, while something is done. Fails if a request was not answered. */
-  async function whileAsked(t: TestContext, asked: ReadonlyMap<string, readonly Job[]>, act: () => Promise<void>): Promise<JobResult[]> {
+  /**
+   * Runs clients, by the namespaces they are in, while something is done. Fails if a request was not answered, more of them than a client's
+   * `mayLose` (0 unless told).
+   */
+  async function whileAsked(
+    t: TestContext,
+    asked: ReadonlyMap<string, readonly Job[]>,
+    act: () => Promise<void>,
+    mayLose: (name: string) => number = () => 0,
+  ): Promise<JobResult[]> {
     const loads = await Promise.all([...asked].map(([from, list]) => startLoad(cluster, from, list)));
     const results: JobResult[] = [];
     try {
@@ -175,7 +185,9 @@ suite("under load", () => {
     }
     t.diagnostic(describeResults(results));
     assert.deepEqual(
-      results.flatMap(({ name, failures }) => failures.map(({ at, why }) => `${name}: ${why} at ${new Date(at).toISOString()}`)),
+      results
+        .filter(({ name, failures }) => failures.length > mayLose(name))
+        .flatMap(({ name, failures }) => failures.map(({ at, why }) => `${name}: ${why} at ${new Date(at).toISOString()}`)),
       [],
     );
     for (const { name, sent } of results) assert.ok(sent > 10, `${name} has sent ${sent}`);
@@ -248,7 +260,10 @@ suite("under load", () => {
     const { spec } = await cluster.client.get(SERVICES, { namespace: "kube-system", name: "kube-dns" });
     const hosts = (spec as { clusterIPs?: string[] }).clusterIPs ?? [];
     const asked = new Map([...clients.values()].map((from) => [from, dnsJobs(hosts)]));
-    await whileAsked(t, asked, () => rollOut("kube-system", "coredns"));
+    // An answer that is on its way when its flow is cut has lost its translation: one for each server that goes, and only where the
+    // client keeps its port. Resolvers ask again; on a machine at rest none is lost.
+    const perServer = (name: string): number => (name.startsWith("dns-kept") ? DNS_SERVERS : 0);
+    await whileAsked(t, asked, () => rollOut("kube-system", "coredns"), perServer);
   });
 
   test("UDP clients that keep their port move within 100 ms of their server's leave, to one of either node", async (t) => {
