@@ -53,6 +53,8 @@ export class Fixture {
   serve(at: Host, port: number): void {
     for (const addr of at.addrs) {
       const server = createServer((socket) => {
+        // Whose client is behind a closed door by now.
+        socket.unref();
         socket.on("error", () => {});
         socket.on("data", () => socket.write(`${at.name} ${socket.remoteAddress}`));
       });
