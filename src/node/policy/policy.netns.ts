@@ -5,7 +5,7 @@ import type { NetworkPolicyPeer, NetworkPolicySpec } from "kubernetes-types/netw
 import { formatAddr, parseAddr } from "#ip";
 import { PODS } from "#kube";
 import { formatTable } from "#nft";
-import type { Place, TestPod } from "../portmap/testing/world.ts";
+import { type Place, type TestPod, udp } from "../portmap/testing/world.ts";
 import { TABLE } from "./layout.ts";
 import { Conversation, Neighbourhood, reaches } from "./testing/neighbourhood.ts";
 import type { LocalPod, Policies } from "./types.ts";
@@ -121,6 +121,25 @@ for (const { name, index, node, outside, any } of FAMILIES) {
       assert.equal(await other.goesOn(true), true);
       talk.close();
       other.close();
+    });
+
+    test("an ICMP error about an allowed packet comes back to a pod that nobody may reach", async () => {
+      await hood.apply(policies, "x/p", {
+        podSelector: { matchLabels: { pod: "friend" } },
+        policyTypes: ["Ingress", "Egress"],
+        egress: [{}],
+      });
+      assert.equal(await udp(friend, addr(server), PORT + 1), "ECONNREFUSED");
+    });
+
+    test("a label of another namespace that comes and goes", async () => {
+      await hood.apply(policies, "x/p", from({ namespaceSelector: { matchLabels: { trusted: "yes" } } }));
+      await expectReach(stranger, addr(server), false);
+      await hood.label(policies, "y", { ns: "y", trusted: "yes" });
+      await expectReach(stranger, addr(server), true);
+      await expectReach(friend, addr(server), false);
+      await hood.label(policies, "y", { ns: "y", trusted: "no" });
+      await expectReach(stranger, addr(server), false);
     });
 
     test("the node's own servers answer a pod that may go nowhere", async () => {

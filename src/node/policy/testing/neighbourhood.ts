@@ -67,6 +67,11 @@ export class Neighbourhood {
     await this.#change(policies, () => this.client.delete(NETWORK_POLICIES, { namespace, name }));
   }
 
+  async label(policies: Policies, namespace: string, labels: Readonly<Record<string, string>>): Promise<void> {
+    const patch = { type: "merge", body: { metadata: { labels } } } as const;
+    await this.#change(policies, () => this.client.patch(NAMESPACES, { name: namespace }, patch));
+  }
+
   async #change(policies: Policies, act: () => unknown): Promise<void> {
     const before = policies.metrics.syncs_total;
     await act();
