@@ -134,9 +134,10 @@ export function localEndpoints(endpoints: readonly ResolvedEndpoint[], node: Pro
 /** How many addresses of this node are ready, whatever the port. */
 export function readyHere(slices: readonly EndpointSlice[], node: ProxyNode): number {
   const addrs = new Set<string>();
-  for (const { addressType, endpoints = [] } of slices) {
+  for (const { addressType, endpoints } of slices) {
     if (addressType === "FQDN") continue;
-    for (const { addresses, conditions, nodeName } of endpoints) {
+    // An API server in Go writes an empty list as null.
+    for (const { addresses, conditions, nodeName } of endpoints ?? []) {
       if (nodeName === node.name && (conditions?.ready ?? true) && addresses[0] !== undefined) addrs.add(addresses[0]);
     }
   }

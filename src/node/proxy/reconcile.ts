@@ -194,7 +194,7 @@ export class Reconciler {
     metrics.sync_proxy_rules_endpoint_changes_pending -= changes[1];
     metrics.sync_proxy_rules_last_timestamp_seconds = Date.now() / 1000;
     this.#tellCompiled();
-    for (const observer of this.#o.observers) observer.programmed?.();
+    this.#tell((observer) => observer.programmed?.());
     if (this.#dirty.size > 0 || this.#needsFull) {
       this.#tellQueued();
       this.#schedule();
@@ -225,11 +225,11 @@ export class Reconciler {
 
   /** Compiles the Services that changed; returns the frontends that this touches. */
   #compile(): Set<string> {
-    const { services, observers, logger } = this.#o;
+    const { services, logger } = this.#o;
     const touched = new Set<string>();
     for (const key of this.#dirty) {
-      const service = services.get(key);
-      const compiled = service && compileService({ service, slices: this.#slices.of(key), node: this.#node });
+      const compiled = this.#compileOne(key, services.get(key));
+      if (compiled === "unusable") continue;
       this.#compiled.set(key, compiled);
       for (const id of this.#frontends.set(key, compiled?.frontends ?? [])) touched.add(id);
     }
@@ -237,20 +237,44 @@ export class Reconciler {
     for (const { winner, loser } of this.#frontends.newConflicts(touched)) {
       const fields = { frontend: winner.key, winner: winner.service, loser: loser.service };
       logger.warn("two Services want the same address and port; the older one has it", fields);
-      for (const observer of observers) observer.contested?.(winner, loser);
+      this.#tell((observer) => observer.contested?.(winner, loser));
     }
     return touched;
+  }
+
+  /** One Service that cannot be understood keeps what it had, and does not keep the others from theirs. */
+  #compileOne(key: string, service: Service | undefined): CompiledService | undefined | "unusable" {
+    try {
+      return service && compileService({ service, slices: this.#slices.of(key), node: this.#node });
+    } catch (err) {
+      this.#o.logger.error("cannot understand a Service or its EndpointSlices; it stays as it was", {
+        service: key,
+        error: errorMessage(err),
+      });
+      return "unusable";
+    }
+  }
+
+  /** What an observer cannot do is its own affair. */
+  #tell(say: (observer: ProxyObserver) => void): void {
+    for (const observer of this.#o.observers) {
+      try {
+        say(observer);
+      } catch (err) {
+        this.#o.logger.error("cannot tell what was programmed", { error: errorMessage(err) });
+      }
+    }
   }
 
   #tellCompiled(): void {
     if (this.#compiled.size === 0) return;
     const results = new Map(this.#compiled);
     this.#compiled.clear();
-    for (const observer of this.#o.observers) observer.compiled?.(results);
+    this.#tell((observer) => observer.compiled?.(results));
   }
 
   #tellQueued(): void {
-    for (const observer of this.#o.observers) observer.queued?.();
+    this.#tell((observer) => observer.queued?.());
   }
 
   async #partial(): Promise<void> {
