@@ -206,7 +206,7 @@ async function heard(world: World, { from, to, port, protocol }: Asked, timeoutM
 
 const SILENCE_MS = 400;
 /** A neighbour that nobody is is asked for three times, a second apart. */
-const NEIGHBOUR_MS = 5000;
+const NEIGHBOUR_MS = 20_000;
 
 /** Everything that they do not agree about. */
 async function disagreements(world: World, asked: readonly Asked[]): Promise<string[]> {
