@@ -39,7 +39,8 @@ export function launch({ programs, specFile, spec, where, stdio }: LaunchOptions
   started.catch(() => {});
   child.unref();
   const id = child.pid === undefined ? undefined : processId(child.pid);
-  if (id === undefined) throw new RuntimeError("RunContainerError", `cannot start the launcher ${args.join(" ")}`);
+  if (id === undefined)
+    throw new RuntimeError("RunContainerError", `cannot start the launcher ${args.join(" ")}: the process did not start, or ended at once`);
   return { child, process: id, started };
 }
 
