@@ -29,7 +29,12 @@ import { netns, openNft, openRoute, udpFd } from "../index.ts";
 import type { NetNs } from "../types.ts";
 import type { NftSocket } from "./types.ts";
 
-const BASE: BaseChain = { type: "filter", hook: "output", priority: 0, policy: "accept" };
+const BASES: readonly BaseChain[] = (["accept", "drop"] as const).map((policy) => ({
+  type: "filter",
+  hook: "output",
+  priority: 0,
+  policy,
+}));
 const AFTER: BaseChain = { type: "filter", hook: "output", priority: 10, policy: "accept" };
 const RUNS = 150;
 const PACKETS = 24;
@@ -117,7 +122,7 @@ for (const family of [4, 6] as const) {
       let passed = 0;
       let asked = 0;
       const property = fc.asyncProperty(
-        rulesets(BASE, family),
+        fc.constantFrom(...BASES).chain((base) => rulesets(base, family)),
         fc.array(packets(family, [UDP]), { minLength: PACKETS, maxLength: PACKETS }),
         async (random, all) => {
           const table = observed(random, family);
