@@ -3,12 +3,12 @@
 // (any of the peers) and (any of the ports): pods are one set, blocks another, since intervals and addresses that come and go do not go
 // together; numbers of ports are one set, named ports, which differ from pod to pod, another with the pod's address. So a rule of a policy
 // becomes at most four rules of nft per family, however many peers and ports it has.
+
 import { createHash } from "node:crypto";
 import { type Family, formatAddr } from "#ip";
+import { type Cluster, countsForNames, type Direction, isSelectedPeer, type PodFacts, type Policy, type PolicyRule } from "#netpol";
 import { concat, type Element, inSet, type NftSet, type Rule, type Statement } from "#nft";
 import { addrType, DESTINATION_PORT, destinationOf, FAMILIES, ofFamily, PROTOCOL, sourceOf } from "./layout.ts";
-import { countsForNames, isSelectedPeer } from "./select.ts";
-import type { Cluster, Direction, PodFacts, Policy, PolicyRule } from "./types.ts";
 
 export interface CompiledRule {
   readonly sets: readonly NftSet[];

@@ -6,12 +6,12 @@ import type { LabelSelector } from "kubernetes-types/meta/v1";
 import type { NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec } from "kubernetes-types/networking/v1";
 import { parseAddr } from "#ip";
 import type { Stored } from "#kube";
+import { type Cluster, type NetworkPolicy, type PodFacts, type Policy, parsePolicy } from "#netpol";
 import { formatTable, SCTP, type Table, TCP, UDP } from "#nft";
+import { pod, policy } from "../../core/netpol/testing/objects.ts";
+import { allowed, type Packet } from "../../core/netpol/testing/reference.ts";
 import { compile } from "./compile.ts";
-import { parsePolicy } from "./parse.ts";
-import { allowed, type Packet, passes } from "./testing/evaluate.ts";
-import { pod, policy } from "./testing/objects.ts";
-import type { Cluster, NetworkPolicy, PodFacts, Policy } from "./types.ts";
+import { passes } from "./testing/evaluate.ts";
 
 const GOLDEN = new URL("policies.nft", import.meta.url);
 

@@ -1,10 +1,11 @@
 // From the pods of a node and the policies of the cluster to the table that should be. Pure.
+
 import { type Addr, formatAddr } from "#ip";
+import { type Cluster, type Direction, type Policy, selects } from "#netpol";
 import { type Chain, drop, type Element, type NftSet, type SetHeader, type Table, type Verdict } from "#nft";
 import { type CompiledRule, compileRule, digest, ruleId } from "./compile-rule.ts";
 import { FAMILIES, isolationMap, selfSet, skeletonChains, TABLE, UNKNOWN_CHAIN } from "./layout.ts";
-import { selects } from "./select.ts";
-import type { Cluster, Direction, Policy, Subject } from "./types.ts";
+import type { Subject } from "./types.ts";
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 

@@ -5,7 +5,9 @@
 // port (`ct reply saddr`, `ct reply proto-src`), which is after a Service's translation and without regard to any change of source. So
 // answers pass where the connection may, and what a change no longer allows ends at once, in both directions, without touching
 // conntrack (where a deleted entry of TCP would come back turned round with the next packet of the server, nf_conntrack_tcp_loose).
+
 import type { Family } from "#ip";
+import type { Direction } from "#netpol";
 import {
   accept,
   type Chain,
@@ -24,7 +26,6 @@ import {
   type Statement,
   type TableId,
 } from "#nft";
-import type { Direction } from "./types.ts";
 
 export const TABLE: TableId = { family: "inet", name: "fairlead-policy" };
 

@@ -1,17 +1,18 @@
 // Keeps the kernel at what the policies of the cluster ask for the pods of this node. The only part of this room that acts.
 //
 // The kernel is read once, and again when a transaction was refused; in between a change costs what it changes.
+
 import { errorMessage, FairleadError, WorkQueue } from "#base";
 import { createInformer, type Informer } from "#client";
 import { NAMESPACES, NETWORK_POLICIES, PODS, type Stored } from "#kube";
+import { type NetworkPolicy, podFacts, thinNamespace, thinPod } from "#netpol";
 import type { Table } from "#nft";
 import { compile } from "./compile.ts";
 import { diff } from "./diff.ts";
-import { podFacts, thinNamespace, thinPod } from "./facts.ts";
 import { TABLE } from "./layout.ts";
 import { createMetrics, type PolicyMetrics } from "./metrics.ts";
 import { PolicyState } from "./state.ts";
-import type { LocalPod, NetworkPolicy, Policies, PoliciesOptions } from "./types.ts";
+import type { LocalPod, Policies, PoliciesOptions } from "./types.ts";
 
 const SYNC = "sync";
 const TIDY = "tidy";

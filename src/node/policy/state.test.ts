@@ -1,16 +1,17 @@
 // What changes make in the kernel: as much as they change.
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "kubernetes-types/core/v1";
 import { formatAddr } from "#ip";
 import type { Stored } from "#kube";
+import { type PodFacts, podFacts, thinPod } from "#netpol";
 import { type Change, formatElement, type Table } from "#nft";
+import { pod, policy } from "../../core/netpol/testing/objects.ts";
 import { compile } from "./compile.ts";
 import { diff } from "./diff.ts";
-import { podFacts, thinPod } from "./facts.ts";
 import { PolicyState } from "./state.ts";
-import { pod, policy } from "./testing/objects.ts";
-import type { LocalPod, PodFacts } from "./types.ts";
+import type { LocalPod } from "./types.ts";
 
 class Bench {
   readonly state: PolicyState = new PolicyState("node-1");

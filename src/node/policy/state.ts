@@ -1,11 +1,10 @@
 // What is known of the cluster, and which compiled rules a change makes invalid.
+
 import type { Stored } from "#kube";
+import { dependsOn, type NetworkPolicy, type PodFacts, type Policy, parsePolicy, sameFacts } from "#netpol";
 import type { CompiledRule } from "./compile-rule.ts";
 import { ruleId } from "./compile-rule.ts";
-import { sameFacts } from "./facts.ts";
-import { parsePolicy } from "./parse.ts";
-import { dependsOn } from "./select.ts";
-import type { LocalPod, NetworkPolicy, PodFacts, Policy, Subject } from "./types.ts";
+import type { LocalPod, Subject } from "./types.ts";
 
 interface Local {
   readonly pod: LocalPod;

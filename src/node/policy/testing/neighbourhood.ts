@@ -8,10 +8,10 @@ import { createFakeClient, type FakeClient } from "#client/fake";
 import { formatAddr, parseAddr, parsePrefix } from "#ip";
 import { NAMESPACES, NETWORK_POLICIES, PODS } from "#kube";
 import { connectSocket, udpFd } from "#linux";
+import { policy } from "../../../core/netpol/testing/objects.ts";
 import { type Place, type TestPod, World } from "../../portmap/testing/world.ts";
 import { startPolicies } from "../start.ts";
 import type { LocalPod, Policies } from "../types.ts";
-import { policy } from "./objects.ts";
 
 /** Nothing waits on this machine's wire: a packet that is not refused is answered within a fraction of it. */
 const REFUSED_MS = 250;

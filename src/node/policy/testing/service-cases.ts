@@ -6,12 +6,12 @@ import { silentLogger } from "#base";
 import { formatAddr } from "#ip";
 import { NETWORK_POLICIES, PODS } from "#kube";
 import { type NftSocket, openNft } from "#linux";
+import { policy } from "../../../core/netpol/testing/objects.ts";
 import { clean, PROTOCOLS, type Stage, stage } from "../../proxy/cases/stage.ts";
 import { type Host, unlessSilent } from "../../proxy/fixture.ts";
 import { FAMILIES } from "../../proxy/fixture-cluster.ts";
 import { startPolicies } from "../start.ts";
 import type { Policies } from "../types.ts";
-import { policy } from "./objects.ts";
 
 const SILENCE = "silence";
 
