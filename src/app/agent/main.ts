@@ -66,7 +66,9 @@ async function main(flags: AgentFlags): Promise<void> {
   const runtime = startRuntime(flags, network.pods);
   const networkReady = Promise.all([network.open(runtime), network.ready, proxy.synced]).then(() => undefined);
   const { services } = informers;
-  const debugPages = { services: ([namespace, name]: readonly string[]) => proxy.inspect(`${namespace}/${name}`) };
+  const debugPages: KubeletOptions["debugPages"] = {
+    services: ({ path: [namespace, name] }) => proxy.inspect(`${namespace}/${name}`),
+  };
   const kubelet = startKubelet({ ...kubeletSettings(flags), client, runtime, signal, services, networkReady, debugPages });
 
   function end(code: number): void {

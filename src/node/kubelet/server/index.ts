@@ -3,12 +3,15 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { errorCode, errorMessage, FairleadError, type Logger } from "#base";
+import { errorCode, errorMessage, FairleadError, InputError, type Logger } from "#base";
 import type { AttachRequest, ContainerStatus, ExecSession, RuntimeService } from "#runtime";
 import { containerStatusesOf, findContainer, type StoredPod } from "../pod-spec.ts";
+import { type DebugPages, serveDebugPage } from "./debug-pages.ts";
 import { type LogOptions, readLog } from "./log-reader.ts";
 import { type RemoteStreams, type StreamRequest, serveSession } from "./remote.ts";
 import type { Upgrade } from "./websocket.ts";
+
+export type { DebugPages } from "./debug-pages.ts";
 
 export interface KubeletServerOptions {
   readonly addresses: readonly string[];
@@ -21,9 +24,6 @@ export interface KubeletServerOptions {
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }
-
-/** GET /debug/NAME/…: JSON from what else runs on the node. Called with the rest of the path; undefined is not found. */
-export type DebugPages = Readonly<Record<string, (path: readonly string[]) => Promise<unknown>>>;
 
 /** An answer other than success. */
 class HttpError extends FairleadError {
@@ -80,7 +80,7 @@ class KubeletServer {
       if (root === "pods") return sendJson(res, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#options.pods() });
       if (root === "metrics") return sendText(res, 200, await this.#metrics());
       if (root === "containerLogs") return await this.#logs(rest, url.searchParams, res);
-      if (root === "debug") return sendJson(res, await this.#debug(rest));
+      if (root === "debug") return await this.#debug(req, res, url, rest);
       if (root === "exec" || root === "attach" || root === "portForward")
         throw new HttpError(400, "unable to upgrade: missing upgrade headers in request");
       throw new HttpError(404, "404 page not found");
@@ -96,10 +96,9 @@ class KubeletServer {
     if (!timingSafeEqual(digest(given), digest(this.#options.token))) throw new HttpError(401, "Unauthorized");
   }
 
-  async #debug([name = "", ...rest]: readonly string[]): Promise<object> {
-    const answer = await this.#options.debugPages?.[name]?.(rest);
-    if (typeof answer !== "object" || answer === null) throw new HttpError(404, `this node knows nothing of ${[name, ...rest].join("/")}`);
-    return answer;
+  async #debug(req: IncomingMessage, res: ServerResponse, url: URL, path: readonly string[]): Promise<void> {
+    const isServed = await serveDebugPage(this.#options.debugPages ?? {}, { req, res, url, path });
+    if (!isServed) throw new HttpError(404, `this node knows nothing of ${path.join("/")}`);
   }
 
   async #metrics(): Promise<string> {
@@ -255,6 +254,7 @@ function unsupported(offered: readonly string[], supported: string): HttpError {
 
 function statusOf(err: unknown): number {
   if (err instanceof HttpError) return err.status;
+  if (err instanceof InputError) return 400;
   return errorCode(err) === "NotFound" ? 404 : 500;
 }
 

@@ -50,6 +50,11 @@ before(async () => {
     nodeName: "node-1",
     runtime,
     pods: () => [POD],
+    debugPages: {
+      echo: async ({ path, query, body }) => ({ path, query: Object.fromEntries(query), body }),
+      counts: async ({ signal }) => counts(signal),
+      nothing: async () => undefined,
+    },
     logger: silentLogger,
     signal: stop.signal,
   });
@@ -81,6 +86,44 @@ describe("access", () => {
     assert.equal(JSON.parse(text).items[0].metadata.name, "web");
     assert.match((await get("/metrics"))[1], /^kubelet_running_pods 1$/m);
     assert.equal((await get("/none"))[0], 404);
+  });
+});
+
+async function* counts(signal: AbortSignal): AsyncGenerator<number> {
+  try {
+    for (let n = 1; !signal.aborted; n++) yield n;
+  } finally {
+    countsEnded.resolve();
+  }
+}
+
+const countsEnded = Promise.withResolvers<void>();
+
+describe("debug pages", () => {
+  const post = (path: string, body: string): Promise<Response> =>
+    fetch(`http://127.0.0.1:${PORT}${path}`, { method: "POST", headers: HEADERS, body });
+
+  test("get what follows their name, the query and a body", async () => {
+    assert.deepEqual(await get("/debug/echo/a%2Fb/c?x=1"), [200, '{"path":["a/b","c"],"query":{"x":"1"}}']);
+    assert.deepEqual(await (await post("/debug/echo", '{"n":[1]}')).json(), { path: [], query: {}, body: { n: [1] } });
+  });
+
+  test("a page that is not there, knows nothing, or is asked nonsense", async () => {
+    assert.deepEqual(await get("/debug/none/x"), [404, "this node knows nothing of none/x"]);
+    assert.equal((await get("/debug/nothing"))[0], 404);
+    const refused = await post("/debug/echo", "{");
+    assert.deepEqual([refused.status, await refused.text()], [400, "body: not JSON"]);
+    assert.equal((await post("/debug/echo", `"${"x".repeat(70_000)}"`)).status, 400);
+  });
+
+  test("a stream has a line for each value, and ends with its client", async () => {
+    const res = await fetch(`http://127.0.0.1:${PORT}/debug/counts`, { headers: HEADERS });
+    assert.equal(res.headers.get("content-type"), "application/x-ndjson");
+    const reader = res.body?.getReader() ?? assert.fail();
+    const { value } = await reader.read();
+    assert.match(Buffer.from(value ?? []).toString(), /^1\n/);
+    await reader.cancel();
+    await countsEnded.promise;
   });
 });
 
