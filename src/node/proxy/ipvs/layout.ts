@@ -5,7 +5,6 @@ import {
   type BaseChain,
   type Chain,
   concat,
-  ct,
   type Datatype,
   drop,
   type Expr,
@@ -16,25 +15,21 @@ import {
   jump,
   meta,
   type NftSet,
-  named,
   payload,
   prefixInterval,
   type Rule,
   reject,
-  SCTP,
   type SetHeader,
   type Statement,
   type Table,
   TCP,
-  UDP,
 } from "#nft";
+import { daddr, frontendExpr, ofFamily, rule, saddr } from "../expressions.ts";
+import { masqueradeRules } from "../masquerade-rules.ts";
 import type { ClusterCidrs } from "../types.ts";
 import { MARK_BASE, MARK_MASK, TABLE } from "./names.ts";
 
 export const FAMILIES: readonly Family[] = [4, 6];
-
-/** NFPROTO_*. */
-const NF_PROTO = { 4: 2, 6: 10 } as const;
 
 interface FamilySets {
   /** Every address, protocol and port that is in IPVS because of a Service. */
@@ -92,36 +87,14 @@ export const SETS: Readonly<Record<Family, FamilySets>> = { 4: familySets(4), 6:
 
 export const REFUSE = "refuse";
 
-function ofFamily(family: Family): Statement {
-  return equals(meta("nfproto"), NF_PROTO[family]);
-}
-
-function saddr(family: Family): Expr {
-  return payload(family === 4 ? "ip saddr" : "ip6 saddr");
-}
-
-function daddr(family: Family): Expr {
-  return payload(family === 4 ? "ip daddr" : "ip6 daddr");
-}
-
-function frontendOf(family: Family): readonly Expr[] {
-  return [daddr(family), meta("l4proto"), payload("th dport")];
-}
-
-function rule(comment: string | undefined, ...statements: readonly Statement[]): Rule {
-  return comment === undefined ? { statements } : { statements, comment };
-}
-
-/** nft knows the type of `ct proto-dst` only after a match on the protocol. */
-function perProtocol(family: Family, ...statements: readonly Statement[]): Rule[] {
-  return [TCP, UDP, SCTP].map((protocol) => rule(undefined, ofFamily(family), equals(meta("l4proto"), protocol), ...statements));
-}
-
 /** New connections to Services, before IPVS sees them. What is to a Service's address and is no frontend must not reach the host. */
 function checkRules(family: Family, from: "outside" | "inside"): Rule[] {
   const sets = SETS[family];
-  const key = concat(...frontendOf(family));
-  const isGuarded = [inSet(key, sets.guarded.name), inSet(concat(...frontendOf(family), saddr(family)), sets.sourceRanges.name, true)];
+  const key = frontendExpr(family);
+  const isGuarded = [
+    inSet(key, sets.guarded.name),
+    inSet(concat(daddr(family), meta("l4proto"), payload("th dport"), saddr(family)), sets.sourceRanges.name, true),
+  ];
   const outside = rule(undefined, ofFamily(family), inSet(saddr(family), sets.localPodCidrs.name, true), {
     kind: "vmap",
     key,
@@ -147,7 +120,7 @@ function unallocatedRule(family: Family): Rule {
  * uses a port a second time.
  */
 function markRule(family: Family, from: readonly Statement[]): Rule {
-  const mark: Expr = { kind: "map", key: concat(...frontendOf(family)), map: SETS[family].marks.name, type: ["mark"] };
+  const mark: Expr = { kind: "map", key: frontendExpr(family), map: SETS[family].marks.name, type: ["mark"] };
   const set: Statement = { kind: "set", target: { kind: "meta", key: "mark" }, value: mark };
   return rule(undefined, ofFamily(family), ...from, set);
 }
@@ -158,30 +131,6 @@ const UNMARK: Rule = rule(
   { kind: "match", left: { kind: "bitwise", of: meta("mark"), mask: MARK_MASK }, op: "==", right: MARK_BASE },
   { kind: "set", target: { kind: "meta", key: "mark" }, value: { kind: "value", type: "mark", value: 0 } },
 );
-
-const MASQUERADE: Statement = { kind: "masquerade", flags: ["fully-random"] };
-
-const isOwnAddress: Statement = equals({ kind: "fib", keys: ["saddr"], result: "type" }, named("fib_addrtype", "local"));
-
-/** With net.ipv4.vs.conntrack=1 the connection's original destination is the frontend; IPVS has put the backend into the packet. */
-function sourceRules(family: Family): Rule[] {
-  const sets = SETS[family];
-  const originalAddr = ct(family === 4 ? "ip daddr" : "ip6 daddr", "original");
-  const frontend = concat(originalAddr, meta("l4proto"), ct("proto-dst", "original"));
-  return [
-    rule("hairpin", ofFamily(family), inSet(concat(saddr(family), daddr(family)), sets.hairpin.name), MASQUERADE),
-    rule(
-      "ClusterIP from outside the pod network",
-      ofFamily(family),
-      inSet(originalAddr, sets.clusterIps.name),
-      inSet(saddr(family), sets.podCidrs.name, true),
-      MASQUERADE,
-    ),
-    ...perProtocol(family, inSet(frontend, sets.external.name), MASQUERADE),
-    // The node's own address, or the frontend's, which is local too: backends elsewhere have no way back to it.
-    ...perProtocol(family, inSet(frontend, sets.keepsSource.name), isOwnAddress, MASQUERADE),
-  ];
-}
 
 function base(name: string, on: Pick<BaseChain, "type" | "hook" | "priority">, rules: readonly Rule[]): Chain {
   return { name, base: { ...on, policy: "accept" }, rules };
@@ -217,7 +166,11 @@ function chains(): Chain[] {
       rule(undefined, isNew, jump("check-output")),
       ...FAMILIES.map((family) => markRule(family, [])),
     ]),
-    base("nat-postrouting", { type: "nat", hook: "postrouting", priority: 100 }, FAMILIES.flatMap(sourceRules)),
+    base(
+      "nat-postrouting",
+      { type: "nat", hook: "postrouting", priority: 100 },
+      FAMILIES.flatMap((family) => masqueradeRules(family, SETS[family])),
+    ),
   ];
 }
 

@@ -5,7 +5,6 @@ import {
   type BaseChain,
   type Chain,
   concat,
-  ct,
   type Datatype,
   equals,
   goto,
@@ -14,7 +13,6 @@ import {
   jump,
   meta,
   type NftSet,
-  named,
   prefixInterval,
   type Rule,
   reject,
@@ -24,8 +22,9 @@ import {
   type TableId,
   TCP,
 } from "#nft";
+import { daddr, frontendExpr, ofFamily, originalFrontend, perProtocol, rule, saddr } from "../expressions.ts";
+import { isOwnAddress, masqueradeRules } from "../masquerade-rules.ts";
 import type { ClusterCidrs } from "../types.ts";
-import { daddr, frontendExpr, ofFamily, originalFrontend, perProtocol, rule, saddr } from "./expressions.ts";
 
 export const TABLE: TableId = { family: "inet", name: "fairlead-proxy" };
 
@@ -124,10 +123,6 @@ export const SCOPES: readonly Scope[] = ["all", "inside"];
 /** Both lists lie in one map; an EndpointSlice has at most 1,000 endpoints, and nobody has 65 of them behind one Service. */
 export const FIRST_NUMBER: Readonly<Record<Scope, number>> = { all: 0, inside: 0x1_0000 };
 
-const isOwnAddress: Statement = equals({ kind: "fib", keys: ["saddr"], result: "type" }, named("fib_addrtype", "local"));
-
-const MASQUERADE: Statement = { kind: "masquerade", flags: ["fully-random"] };
-
 /** Pods of this node and the node itself are inside. What the node sends passes `output`, what pods send passes `prerouting`. */
 function dispatchRules(family: Family, hook: "prerouting" | "output"): Rule[] {
   const { inside, services, localPodCidrs } = SETS[family];
@@ -136,29 +131,6 @@ function dispatchRules(family: Family, hook: "prerouting" | "output"): Rule[] {
   return [
     rule(undefined, ofFamily(family), ...fromInside, { kind: "vmap", key, map: inside.name }),
     rule(undefined, ofFamily(family), { kind: "vmap", key, map: services.name }),
-  ];
-}
-
-/**
- * Decides by the connection's original destination, which only conntrack still knows. No packet mark is used: a mark would stay on
- * the packet into the tunnel and have its outer copy translated again (kubernetes/kubernetes#92035), and marks are shared with others.
- */
-function sourceRules(family: Family): Rule[] {
-  const sets = SETS[family];
-  const originalAddr = ct(family === 4 ? "ip daddr" : "ip6 daddr", "original");
-  const frontend = concat(...originalFrontend(family));
-  return [
-    rule("hairpin", ofFamily(family), inSet(concat(saddr(family), daddr(family)), sets.hairpin.name), MASQUERADE),
-    rule(
-      "ClusterIP from outside the pod network",
-      ofFamily(family),
-      inSet(originalAddr, sets.clusterIps.name),
-      inSet(saddr(family), sets.podCidrs.name, true),
-      MASQUERADE,
-    ),
-    ...perProtocol(family, inSet(frontend, sets.external.name), MASQUERADE),
-    // The node's own address may be one that its backends elsewhere have no way back to.
-    ...perProtocol(family, inSet(frontend, sets.keepsSource.name), isOwnAddress, MASQUERADE),
   ];
 }
 
@@ -201,7 +173,7 @@ function skeletonChains(): Chain[] {
     },
     { name: "unreachable", rules: FAMILIES.flatMap(unreachableRules) },
     { name: STICKY, rules: FAMILIES.flatMap(stickyRules) },
-    { name: "source", rules: [rule(undefined, jump(STICKY)), ...FAMILIES.flatMap(sourceRules)] },
+    { name: "source", rules: [rule(undefined, jump(STICKY)), ...FAMILIES.flatMap((family) => masqueradeRules(family, SETS[family]))] },
     base(
       "nat-prerouting",
       { type: "nat", hook: "prerouting", priority: -100 },

@@ -22,7 +22,7 @@ export function frontendExpr(family: Family): Expr {
 }
 
 /** The frontend that the client used, after the packet's own destination became the backend. */
-export function originalFrontend(family: Family): readonly Expr[] {
+export function originalFrontend(family: Family): readonly [addr: Expr, protocol: Expr, port: Expr] {
   return [ct(family === 4 ? "ip daddr" : "ip6 daddr", "original"), meta("l4proto"), ct("proto-dst", "original")];
 }
 
