@@ -6,6 +6,7 @@ import { createInformer, type Informer } from "#client";
 import { type KubeObject, NODES, PODS, SERVICES, type Stored } from "#kube";
 import { startTestCluster, type TestCluster } from "../testing/cluster.ts";
 import { component } from "../testing/status.ts";
+import { until, untilReady } from "../testing/watched.ts";
 
 const HTTP = 8080;
 const HOST_PORT = 8088;
@@ -72,27 +73,11 @@ suite("host ports", () => {
     await cluster.client.create(PODS, pod(name, given));
   }
 
-  function until<T>(check: () => T | undefined): Promise<T> {
-    const { promise, resolve } = Promise.withResolvers<T>();
-    const look = (): void => {
-      const value = check();
-      if (value !== undefined) resolve(value);
-    };
-    pods.subscribe(look);
-    look();
-    return promise;
-  }
-
-  function ready(name: string): Promise<Stored<Pod>> {
-    return until(() => {
-      const found = pods.get(`default/${name}`);
-      return found?.status?.conditions?.some(({ status, type }) => type === "Ready" && status === "True") === true ? found : undefined;
-    });
-  }
+  const ready = (name: string): Promise<Stored<Pod>> => untilReady(pods, `default/${name}`);
 
   async function remove(name: string): Promise<void> {
     await cluster.client.delete(PODS, { namespace: "default", name }, { gracePeriodSeconds: 0 });
-    await until(() => (pods.get(`default/${name}`) === undefined ? true : undefined));
+    await until(pods, () => pods.get(`default/${name}`) === undefined);
   }
 
   /** `from` is a namespace of the sandbox, or `pod/NAME`. */
@@ -132,7 +117,7 @@ suite("host ports", () => {
     await create("second", { hostPort: HOST_PORT });
     assert.equal((await ready("second")).spec?.nodeName, "node-2");
     await create("third", { hostPort: HOST_PORT });
-    const condition = await until(() =>
+    const condition = await until(pods, () =>
       pods.get("default/third")?.status?.conditions?.find(({ type, status }) => type === "PodScheduled" && status === "False"),
     );
     assert.equal(condition.reason, "Unschedulable");

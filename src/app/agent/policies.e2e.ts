@@ -7,10 +7,11 @@ import { after, before, suite, test } from "node:test";
 import type { Pod } from "kubernetes-types/core/v1";
 import type { NetworkPolicySpec } from "kubernetes-types/networking/v1";
 import { createInformer, type Informer } from "#client";
-import { type KubeObject, NAMESPACES, PODS, SERVICES, type Stored } from "#kube";
+import { type KubeObject, NAMESPACES, PODS, SERVICES } from "#kube";
 import { type CommandResult, command, startTestCluster, type TestCluster } from "../testing/cluster.ts";
 import { findKubectls } from "../testing/kubectl.ts";
 import { component } from "../testing/status.ts";
+import { untilReady } from "../testing/watched.ts";
 
 const PROTOCOLS = ["TCP", "UDP"] as const;
 const SERVER_PORT = 8080;
@@ -98,7 +99,7 @@ suite("network policies", { skip: found === undefined ? "there is no kubectl on 
       metadata: { name: "server", namespace: "default" },
       spec,
     } as KubeObject);
-    await Promise.all(["default/server", "default/near", "default/far", "other/guest"].map(ready));
+    await Promise.all(["default/server", "default/near", "default/far", "other/guest"].map((key) => untilReady(pods, key)));
   });
 
   after(async () => {
@@ -106,24 +107,6 @@ suite("network policies", { skip: found === undefined ? "there is no kubectl on 
     rmSync(dir, { recursive: true });
     await cluster[Symbol.asyncDispose]();
   });
-
-  function until<T>(check: () => T | undefined): Promise<T> {
-    const { promise, resolve } = Promise.withResolvers<T>();
-    const look = (): void => {
-      const value = check();
-      if (value !== undefined) resolve(value);
-    };
-    pods.subscribe(look);
-    look();
-    return promise;
-  }
-
-  function ready(key: string): Promise<Stored<Pod>> {
-    return until(() => {
-      const found = pods.get(key);
-      return found?.status?.conditions?.some(({ status, type }) => type === "Ready" && status === "True") === true ? found : undefined;
-    });
-  }
 
   const ips = (key: string): string[] => (pods.get(key)?.status?.podIPs ?? []).map(({ ip }) => ip ?? "");
 
@@ -181,7 +164,7 @@ suite("network policies", { skip: found === undefined ? "there is no kubectl on 
     await expectReach({ [near]: true, [far]: true, [guest]: true });
     await apply({ ...forServer, policyTypes: ["Ingress"] });
     await expectReach({ [near]: false, [far]: false, [guest]: false });
-    const before = await ready("default/server");
+    const before = await untilReady(pods, "default/server");
     assert.equal(before.status?.containerStatuses?.[0]?.ready, true);
     await remove();
     await expectReach({ [near]: true, [far]: true, [guest]: true });
@@ -265,7 +248,7 @@ suite("network policies", { skip: found === undefined ? "there is no kubectl on 
     }
     for (let i = 0; i < 5; i++) {
       const name = `impatient-${i}`;
-      await ready(`default/${name}`);
+      await untilReady(pods, `default/${name}`);
       assert.equal((await cluster.fairlead("logs", name, "-c", "i")).stdout.trim(), "no", `${name}, init container`);
       let said = "";
       while (said.split("\n").length < 4) said = (await cluster.fairlead("logs", name, "-c", "c")).stdout;
@@ -291,7 +274,7 @@ suite("network policies", { skip: found === undefined ? "there is no kubectl on 
     }
     // A pod more: the next agent has taken over before it lets pods in.
     await cluster.client.create(PODS, server("later", { nodeName: "node-1" }));
-    await ready("default/later");
+    await untilReady(pods, "default/later");
     await expectReach({ [near]: false, "default/later": false, [far]: true });
     await remove();
     await expectReach({ [near]: true });

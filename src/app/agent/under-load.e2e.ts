@@ -9,6 +9,7 @@ import { DEPLOYMENTS, ENDPOINT_SLICES, type KubeObject, NODES, PODS, SERVICES, t
 import { ROOT, startTestCluster, type TestCluster } from "../testing/cluster.ts";
 import { describeResults, type Job, type JobResult, namespaceOf, startLoad } from "../testing/loaded.ts";
 import { component } from "../testing/status.ts";
+import { isReady, until, untilReady } from "../testing/watched.ts";
 
 const HTTP = 8080;
 const UDP = 8081;
@@ -38,9 +39,9 @@ function object(apiVersion: string, kind: string, name: string, rest: object): K
   return { apiVersion, kind, metadata: { name, namespace: "default", labels: { app: name.replace(/-\d+$/, "") } }, ...rest } as KubeObject;
 }
 
-function isReady({ metadata, status }: Stored<Pod>): boolean {
-  const isServing = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
-  return metadata.deletionTimestamp === undefined && isServing === true;
+/** One that ends is not counted, whatever it says of itself. */
+function isNewAndReady(pod: Stored<Pod>): boolean {
+  return pod.metadata.deletionTimestamp === undefined && isReady(pod);
 }
 
 function jobs(hosts: readonly string[], http: number, udp: number): Job[] {
@@ -119,7 +120,7 @@ suite("under load", () => {
       await cluster.client.create(PODS, object("v1", "Pod", `on-${nodeName}`, { spec: { nodeName, containers } }));
     }
     for (const nodeName of NODE_NAMES) {
-      await until(pods, () => pods.list().some((pod) => pod.metadata.name === `on-${nodeName}` && isReady(pod)));
+      await untilReady(pods, `default/on-${nodeName}`);
       clients.set(nodeName, await namespaceOf(cluster, `on-${nodeName}`));
     }
   });
@@ -129,16 +130,6 @@ suite("under load", () => {
     slices?.stop();
     await cluster?.[Symbol.asyncDispose]();
   });
-
-  function until(informer: Informer<Pod> | Informer<EndpointSlice>, isSo: () => boolean): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const look = (): void => {
-      if (isSo()) resolve();
-    };
-    informer.subscribe(look);
-    look();
-    return promise;
-  }
 
   async function createService(name: string, spec: object): Promise<readonly string[]> {
     const given = { ipFamilyPolicy: "RequireDualStack", selector: { app: name }, ...spec };
@@ -162,7 +153,7 @@ suite("under load", () => {
     const replicas = (spec as { replicas?: number }).replicas;
     await until(pods, () => {
       const own = pods.list(namespace).filter(({ metadata }) => labels.every(([key, value]) => metadata.labels?.[key] === value));
-      return own.length === replicas && own.every((pod) => isReady(pod) && pod.metadata.annotations?.[RESTARTED] === stamp);
+      return own.length === replicas && own.every((pod) => isNewAndReady(pod) && pod.metadata.annotations?.[RESTARTED] === stamp);
     });
   }
 
