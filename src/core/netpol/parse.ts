@@ -30,6 +30,7 @@ export function parsePolicy(object: Stored<NetworkPolicy>): Policy {
     isolates,
     rules,
     problems,
+    spec,
   };
 }
 
@@ -66,18 +67,30 @@ function parseRule({ direction, index, peers = [], ports = [] }: RawRule, report
   };
 }
 
+/** What one entry of `from` or `to` says. */
+export type PeerTerm =
+  | { readonly kind: "pods"; readonly selector: PeerSelector }
+  | { readonly kind: "block"; readonly block: Block }
+  | { readonly kind: "nothing"; readonly problem: string };
+
+export function parsePeer({ ipBlock, podSelector, namespaceSelector }: NetworkPolicyPeer): PeerTerm {
+  try {
+    if (ipBlock !== undefined) return { kind: "block", block: parseBlock(ipBlock) };
+    if (podSelector === undefined && namespaceSelector === undefined) return { kind: "nothing", problem: "is empty, and matches nothing" };
+    return { kind: "pods", selector: { pods: selectorOf(podSelector ?? {}) ?? [], namespaces: selectorOf(namespaceSelector) } };
+  } catch (err) {
+    return { kind: "nothing", problem: `matches nothing: ${errorMessage(err)}` };
+  }
+}
+
 function parsePeers(peers: readonly NetworkPolicyPeer[], at: string, report: Report): NonNullable<PolicyRule["peers"]> {
   const selectors: PeerSelector[] = [];
   const blocks: Block[] = [];
-  for (const [i, { ipBlock, podSelector, namespaceSelector }] of peers.entries()) {
-    try {
-      if (ipBlock !== undefined) blocks.push(parseBlock(ipBlock));
-      else if (podSelector !== undefined || namespaceSelector !== undefined) {
-        selectors.push({ pods: selectorOf(podSelector ?? {}) ?? [], namespaces: selectorOf(namespaceSelector) });
-      } else report(`${at}: peer ${i} is empty, and matches nothing`);
-    } catch (err) {
-      report(`${at}: peer ${i} matches nothing: ${errorMessage(err)}`);
-    }
+  for (const [i, peer] of peers.entries()) {
+    const term = parsePeer(peer);
+    if (term.kind === "pods") selectors.push(term.selector);
+    else if (term.kind === "block") blocks.push(term.block);
+    else report(`${at}: peer ${i} ${term.problem}`);
   }
   return { selectors, blocks: blocks.length === 0 ? undefined : { 4: decompose(blocks, 4), 6: decompose(blocks, 6) } };
 }
@@ -91,16 +104,29 @@ function parseBlock({ cidr, except = [] }: NonNullable<NetworkPolicyPeer["ipBloc
   return { cidr: parse(cidr), except: except.map(parse) };
 }
 
+/** What one entry of `ports` says. */
+export type PortTerm =
+  | { readonly kind: "numbers"; readonly interval: PortInterval }
+  | { readonly kind: "name"; readonly protocol: number; readonly name: string }
+  | { readonly kind: "nothing"; readonly problem: string };
+
+export function parsePort({ protocol: protocolName, port, endPort }: NetworkPolicyPort): PortTerm {
+  const protocol = protocolNumber(protocolName);
+  if (protocol === undefined) return { kind: "nothing", problem: `protocol "${protocolName}" is not TCP, UDP or SCTP` };
+  if (port === undefined) return { kind: "numbers", interval: { protocol, first: 0, last: LAST_PORT } };
+  if (typeof port === "string") return { kind: "name", protocol, name: port };
+  if (endPort !== undefined && endPort < port) return { kind: "nothing", problem: `endPort ${endPort} is below port ${port}` };
+  return { kind: "numbers", interval: { protocol, first: port, last: endPort ?? port } };
+}
+
 function parsePorts(ports: readonly NetworkPolicyPort[], at: string, report: Report): NonNullable<PolicyRule["ports"]> {
   const numbers: PortInterval[] = [];
   const names: { name: string; protocol: number }[] = [];
-  for (const [i, { protocol: protocolName, port, endPort }] of ports.entries()) {
-    const protocol = protocolNumber(protocolName);
-    if (protocol === undefined) report(`${at}: port ${i} matches nothing: protocol "${protocolName}" is not TCP, UDP or SCTP`);
-    else if (port === undefined) numbers.push({ protocol, first: 0, last: LAST_PORT });
-    else if (typeof port === "string") names.push({ protocol, name: port });
-    else if (endPort !== undefined && endPort < port) report(`${at}: port ${i} matches nothing: endPort ${endPort} is below port ${port}`);
-    else numbers.push({ protocol, first: port, last: endPort ?? port });
+  for (const [i, port] of ports.entries()) {
+    const term = parsePort(port);
+    if (term.kind === "numbers") numbers.push(term.interval);
+    else if (term.kind === "name") names.push({ protocol: term.protocol, name: term.name });
+    else report(`${at}: port ${i} matches nothing: ${term.problem}`);
   }
   return { numbers: mergePorts(numbers), names };
 }

@@ -1,4 +1,4 @@
-import type { NetworkPolicy } from "kubernetes-types/networking/v1";
+import type { NetworkPolicy, NetworkPolicySpec } from "kubernetes-types/networking/v1";
 import type { Addr, Family } from "#ip";
 import type { Labels, ParsedLabelSelector } from "#kube";
 import type { Interval } from "#nft";
@@ -64,6 +64,8 @@ export interface Policy {
   readonly rules: readonly PolicyRule[];
   /** What of it cannot be understood, and therefore allows nothing. */
   readonly problems: readonly string[];
+  /** As the API has it: for who asks which entry of a list it was. */
+  readonly spec: NetworkPolicySpec;
 }
 
 export interface Cluster {
