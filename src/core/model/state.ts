@@ -97,6 +97,7 @@ export interface Neigh {
   readonly addr: Addr;
   readonly mac?: Mac;
   readonly state?: "permanent" | "reachable" | "stale" | "noarp" | "failed" | "incomplete" | "delay" | "probe";
+  /** NTF_PROXY: answer for this address. */
   readonly proxy?: boolean;
 }
 
@@ -105,7 +106,7 @@ export interface Fdb {
   readonly mac: Mac;
   /** Of vxlan links: the underlay address. */
   readonly dst?: Addr;
-  /** True unless told: on a bridge port it makes the address the bridge's own. */
+  /** True unless told. On a bridge port such an entry is the bridge's own address, and what is sent there goes to the bridge itself. */
   readonly permanent?: boolean;
 }
 

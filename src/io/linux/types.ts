@@ -1,6 +1,9 @@
 // The shape of the kernel as the rest of the code sees it. Implemented over netlink in this room, in memory in ./fake; one
 // contract suite runs over both. All calls are synchronous: a netlink request takes about 12 µs.
 import type { Addr, Family, Mac, Prefix } from "#ip";
+import type { Fdb, Neigh, NextHop, RoutingRule, Tuple } from "#model";
+
+export type { Fdb, Neigh, NextHop, RoutingRule as Rule, Tuple };
 
 /** A network namespace that is open in this process. */
 export interface NetNs {
@@ -98,13 +101,6 @@ export interface LinkAddr {
   readonly noDad?: boolean;
 }
 
-export interface NextHop {
-  readonly via?: Addr;
-  readonly link?: string;
-  readonly onlink?: boolean;
-  readonly weight?: number;
-}
-
 export interface Route {
   readonly dst: Prefix;
   readonly type?: "unicast" | "local" | "blackhole" | "unreachable" | "prohibit";
@@ -118,34 +114,6 @@ export interface Route {
   /** RTPROT_*; ours are 200 (overlay) and 201 (pod links), so that we know what we own. */
   readonly protocol?: number;
   readonly scope?: "global" | "link" | "host";
-}
-
-export interface Rule {
-  readonly family: Family;
-  readonly priority: number;
-  readonly table: number;
-  readonly from?: Prefix;
-  readonly to?: Prefix;
-  readonly fwmark?: { readonly value: number; readonly mask: number };
-  readonly iif?: string;
-}
-
-export interface Neigh {
-  readonly link: string;
-  readonly addr: Addr;
-  readonly mac?: Mac;
-  readonly state?: "permanent" | "reachable" | "stale" | "noarp" | "failed" | "incomplete" | "delay" | "probe";
-  /** NTF_PROXY: answer for this address. */
-  readonly proxy?: boolean;
-}
-
-/** A bridge or vxlan forwarding entry (AF_BRIDGE neighbour). */
-export interface Fdb {
-  readonly link: string;
-  readonly mac: Mac;
-  readonly dst?: Addr;
-  /** True unless told. On a bridge port such an entry is the bridge's own address, and what is sent there goes to the bridge itself. */
-  readonly permanent?: boolean;
 }
 
 /** What an event says has changed; the receiver reads the present state itself. */
@@ -179,7 +147,7 @@ export interface RouteSocket {
     /** What the kernel would do with a packet to `dst` (RTM_GETROUTE). */
     lookup(dst: Addr, from?: Addr): Route | undefined;
   };
-  readonly rules: { list(family: Family): Rule[]; add(rule: Rule): void; del(rule: Rule): void };
+  readonly rules: { list(family: Family): RoutingRule[]; add(rule: RoutingRule): void; del(rule: RoutingRule): void };
   readonly neighs: {
     list(link?: string): Neigh[];
     set(neigh: Neigh): void;
@@ -193,15 +161,6 @@ export interface RouteSocket {
    */
   watch(listener: (event: RouteEvent) => void, objects?: readonly RouteEvent["object"][]): { close(): void };
   close(): void;
-}
-
-/** One direction of a flow. For ICMP the source port is the identifier, the destination port is type * 256 + code. */
-export interface Tuple {
-  readonly src: Addr;
-  readonly dst: Addr;
-  readonly protocol: number;
-  readonly srcPort: number;
-  readonly dstPort: number;
 }
 
 export interface ConntrackEntry {
