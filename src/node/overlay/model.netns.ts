@@ -12,7 +12,7 @@ import { openIpam } from "#ipam";
 import { NODES } from "#kube";
 import { type NetNs, netns, openNft, openRoute, type RouteSocket } from "#linux";
 import * as model from "#model";
-import { accept, type BaseChain, drop, equals, payload } from "#nft";
+import { accept, type BaseChain, drop, equals, meta, payload } from "#nft";
 import { type ReadableNamespace, readNetworkState } from "../../app/testing/network-state.ts";
 import { PORT, type Station, startStation } from "../cni/testing/station.ts";
 import { BACKENDS, podMtu, startMasquerade, startOverlay, VXLAN_LINK } from "./index.ts";
@@ -279,6 +279,23 @@ describe("the model and the kernel agree about pods, nodes and the outside", () 
     const asked = [...between("a1", "a2"), ...between("b1", "a2"), ...between("a2", "a1")];
     const found = await disagreements(world, asked);
     nft.apply([{ op: "delete table", table: TABLE }]);
+    nft.close();
+    assert.deepEqual(found, []);
+  });
+
+  test("when rules ask in postrouting where a packet has come from: nowhere, a pod, the tunnel", async () => {
+    const nft = openNft(world.place("node-1").ns);
+    const asked = [...between("a1", "b1"), ...between("a1", "a2"), ...between("node-1", "a1"), ...between("node-1", "a2")];
+    const found: string[] = [];
+    for (const condition of [equals(meta("iif"), 0), ...["cni0", "eth0", VXLAN_LINK].map((link) => equals(meta("iifname"), link))]) {
+      nft.apply([
+        { op: "add table", table: TABLE },
+        { op: "add chain", table: TABLE, chain: "postrouting", base: { ...FORWARD, hook: "postrouting" } },
+        { op: "add rule", table: TABLE, chain: "postrouting", rule: { statements: [condition, drop()] } },
+      ]);
+      found.push(...(await disagreements(world, asked)));
+      nft.apply([{ op: "delete table", table: TABLE }]);
+    }
     nft.close();
     assert.deepEqual(found, []);
   });

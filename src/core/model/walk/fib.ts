@@ -22,6 +22,7 @@ export interface FibQuestion {
   readonly dst: Addr;
   readonly src?: Addr | undefined;
   readonly mark?: number;
+  /** Absent: loopback, where what is made here counts as come in by (LOOPBACK_IFINDEX in ip_route_output_key_hash, ip6_route_output_flags). */
   readonly linkIn?: string | undefined;
   /** Only routes over this link. */
   readonly linkOut?: string | undefined;
@@ -141,7 +142,7 @@ function pick(hops: readonly NextHop[], choices: Choices | undefined): NextHop |
   return hops[choices?.choose(weights, "which next hop") ?? 0];
 }
 
-function applies(rule: Omit<RoutingRule, "family">, { dst, src, mark = 0, linkIn }: FibQuestion): boolean {
+function applies(rule: Omit<RoutingRule, "family">, { dst, src, mark = 0, linkIn = "lo" }: FibQuestion): boolean {
   if (rule.from !== undefined && (src === undefined || !prefixContains(rule.from, src))) return false;
   if (rule.to !== undefined && !prefixContains(rule.to, dst)) return false;
   if (rule.iif !== undefined && rule.iif !== linkIn) return false;

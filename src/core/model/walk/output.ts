@@ -14,8 +14,11 @@ import { transmit } from "./transmit.ts";
 
 export const LOOPBACK = "lo";
 
-/** A packet with its source chosen. */
-export function output(run: Run, host: Host, skb: Skb): Ended {
+/**
+ * A packet with its source chosen. `tunnel` is the link that has made it around another one: nobody takes that from the packet, and so it
+ * stands as the incoming link in the postrouting hook (iptunnel_xmit leaves `skb->dev`, ip_output and ip6_output take it for `indev`).
+ */
+export function output(run: Run, host: Host, skb: Skb, tunnel?: string): Ended {
   const hop = run.openHop(host, undefined, skb.packet);
   let route = routeOf(run, host, skb);
   if (route === undefined) return dropped(host, skb, "no route");
@@ -29,7 +32,7 @@ export function output(run: Run, host: Host, skb: Skb): Ended {
   if (route === undefined) return dropped(host, skb, "no route");
   const chosen = route;
   run.decide(hop, () => routeDecision(chosen));
-  return leave({ run, host, hop, skb, route, linkIn: undefined });
+  return leave({ run, host, hop, skb, route, linkIn: undefined, tunnel });
 }
 
 function routeOf(run: Run, host: Host, { packet, mark }: Skb): FibResult | undefined {
@@ -53,14 +56,16 @@ export interface Leaving {
   readonly skb: Skb;
   readonly route: FibResult;
   readonly linkIn: string | undefined;
+  /** See `output`. */
+  readonly tunnel?: string | undefined;
 }
 
 /** After the decision where to: the postrouting hook, size, neighbour, link. */
-export function leave({ run, host, hop, skb, route, linkIn }: Leaving): Ended {
+export function leave({ run, host, hop, skb, route, linkIn, tunnel }: Leaving): Ended {
   const linkOut = linkOf(route);
   const link = linkOut === undefined ? undefined : host.links.get(linkOut);
   if (linkOut === undefined || link === undefined) return dropped(host, skb, "no route");
-  const ended = passHook({ run, host, hop, hook: "postrouting", skb, linkIn, linkOut });
+  const ended = passHook({ run, host, hop, hook: "postrouting", skb, linkIn: linkIn ?? tunnel, linkOut });
   hop.after = skb.packet;
   if (ended !== undefined) return ended;
   hop.linkOut = linkOut;

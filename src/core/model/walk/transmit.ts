@@ -88,7 +88,7 @@ function encapsulate(frame: Frame, type: VxlanType): Ended {
     dstPort: type.port,
     vxlan: { vni: type.vni, srcMac, dstMac, packet: skb.packet, ...(skb.fragment !== undefined && { fragment: skb.fragment }) },
   };
-  return output(run, host, newSkb(outer, skb.mark));
+  return output(run, host, newSkb(outer, skb.mark), frame.link);
 }
 
 /** udp_flow_src_port: by the inner flow's hash, within `net.ipv4.ip_local_port_range`. */
