@@ -3,6 +3,8 @@ import { InputError } from "#base";
 /** 4 or 6. */
 export type Family = 4 | 6;
 
+export const FAMILIES: readonly Family[] = [4, 6];
+
 /** An IP address as a value: `bytes` has 4 or 16 bytes in network order and is never changed after it was made. */
 export interface Addr {
   readonly family: Family;

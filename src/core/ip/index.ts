@@ -8,6 +8,7 @@ export {
   addrPlus,
   addrToBigInt,
   compareAddrs,
+  FAMILIES,
   type Family,
   formatAddr,
   formatAddrPort,

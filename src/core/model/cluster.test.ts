@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
 import { silentLogger } from "#base";
 import { createFakeClient } from "#client/fake";
-import { type Addr, type Family, formatAddr, nthAddr, type Prefix, parseAddr, parsePrefix } from "#ip";
+import { type Addr, FAMILIES, type Family, formatAddr, nthAddr, type Prefix, parseAddr, parsePrefix } from "#ip";
 import type { KubeObject } from "#kube";
 import { FakeNft } from "#linux/fake";
 import type { Table } from "#nft";
@@ -37,7 +37,6 @@ import {
 } from "./index.ts";
 import { addr, namespace, route, veth } from "./testing/world.ts";
 
-const FAMILIES: readonly Family[] = [4, 6];
 const MTU = 1450;
 
 interface NodeSpec {

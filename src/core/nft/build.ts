@@ -1,5 +1,5 @@
 // Short ways to write expressions and statements.
-import { type Addr, addrBits, addrFromBytes, maskPrefix, type Prefix } from "#ip";
+import { type Addr, addrBits, addrFromBytes, type Family, maskPrefix, type Prefix } from "#ip";
 import type { Expr, RejectWith, Statement, Verdict } from "./ast.ts";
 import { type Datatype, named } from "./datatypes.ts";
 import { CT_KEYS, type CtKey, FIB_RESULTS, META_KEYS, type MetaKey, PAYLOAD_FIELDS, type PayloadField } from "./fields.ts";
@@ -47,6 +47,14 @@ export function reject(how: RejectWith): Statement {
 /** `field proto`: the network and transport protocols as numbers, such as `meta l4proto tcp`. */
 export function equals(left: Expr, value: number | string | Addr): Statement {
   return { kind: "match", left, op: "==", right: value };
+}
+
+/** NFPROTO_*, what `meta nfproto` has. */
+export const NFPROTO: Readonly<Record<Family, number>> = { 4: 2, 6: 10 };
+
+/** The packet is of the family. A field of the other one (`ip saddr` of an IPv6 packet) would be read out of bytes that mean something else. */
+export function ofFamily(family: Family): Statement {
+  return equals(meta("nfproto"), NFPROTO[family]);
 }
 
 /** `ct state new,established`: whether any of the flags is set. */

@@ -15,6 +15,8 @@ export {
   inSet,
   jump,
   meta,
+  NFPROTO,
+  ofFamily,
   payload,
   reject,
 } from "./build.ts";

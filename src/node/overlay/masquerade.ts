@@ -1,13 +1,12 @@
 // The source address of pods that leave the pod network: nobody outside knows a way back to it. Pure; masquerade-reconcile.ts acts.
-import { type Family, type Prefix, parsePrefix } from "#ip";
+import { FAMILIES, type Family, type Prefix, parsePrefix } from "#ip";
 import {
   type Datatype,
   type Expr,
-  equals,
   inPrefix,
   inSet,
-  meta,
   type NftSet,
+  ofFamily,
   payload,
   prefixInterval,
   type Rule,
@@ -17,10 +16,6 @@ import {
 
 export const MASQUERADE_TABLE: TableId = { family: "inet", name: "fairlead-masquerade" };
 
-const FAMILIES: readonly Family[] = [4, 6];
-
-/** NFPROTO_*. */
-const NF_PROTO: Readonly<Record<Family, number>> = { 4: 2, 6: 10 };
 const ADDR: Readonly<Record<Family, Datatype>> = { 4: "ipv4_addr", 6: "ipv6_addr" };
 const MULTICAST: Readonly<Record<Family, Prefix>> = { 4: parsePrefix("224.0.0.0/4"), 6: parsePrefix("ff00::/8") };
 
@@ -66,7 +61,7 @@ function leavingRule(family: Family): Rule {
   const destination: Expr = payload(family === 4 ? "ip daddr" : "ip6 daddr");
   return {
     statements: [
-      equals(meta("nfproto"), NF_PROTO[family]),
+      ofFamily(family),
       inSet(source, setName(family)),
       inSet(destination, setName(family), true),
       inPrefix(destination, MULTICAST[family], true),

@@ -1,7 +1,7 @@
 // From what pods ask for to the table that should be, and from a table to the ports that are open. Pure.
-import { type Addr, type Family, formatAddr, formatAddrPort, parseAddr } from "#ip";
+import { type Addr, FAMILIES, type Family, formatAddr, formatAddrPort, parseAddr } from "#ip";
 import { type Element, type NftSet, SCTP, type SetHeader, type Table, TCP, UDP, type Value } from "#nft";
-import { FAMILIES, SETS, skeletonChains, TABLE } from "./layout.ts";
+import { SETS, skeletonChains, TABLE } from "./layout.ts";
 import type { HostPort, PodPorts, PortMapping } from "./types.ts";
 
 const PROTOCOLS: Readonly<Record<PortMapping["protocol"], number>> = { TCP, UDP, SCTP };

@@ -1,5 +1,5 @@
 // The ruleset: four maps and the few chains that read them. A pod adds elements; what a packet passes stays the same.
-import { type Family, parseAddr, parsePrefix } from "#ip";
+import { FAMILIES, type Family, parseAddr, parsePrefix } from "#ip";
 import {
   accept,
   type BaseChain,
@@ -14,6 +14,7 @@ import {
   inSet,
   meta,
   named,
+  ofFamily,
   payload,
   type Rule,
   type SetHeader,
@@ -22,11 +23,6 @@ import {
 } from "#nft";
 
 export const TABLE: TableId = { family: "inet", name: "fairlead-portmap" };
-
-export const FAMILIES: readonly Family[] = [4, 6];
-
-/** NFPROTO_*. */
-const NF_PROTO = { 4: 2, 6: 10 } as const;
 
 const LOOPBACK = parsePrefix("127.0.0.0/8");
 
@@ -63,10 +59,6 @@ export const SETS: Readonly<Record<Family, FamilySets>> = { 4: familySets(4), 6:
 
 function rule(comment: string | undefined, ...statements: readonly Statement[]): Rule {
   return comment === undefined ? { statements } : { statements, comment };
-}
-
-function ofFamily(family: Family): Statement {
-  return equals(meta("nfproto"), NF_PROTO[family]);
 }
 
 function addrOf(family: Family, side: "saddr" | "daddr"): Expr {

@@ -1,13 +1,6 @@
 // What the rules read, in one family or the other.
 import type { Family } from "#ip";
-import { concat, ct, type Expr, equals, meta, payload, type Rule, SCTP, type Statement, TCP, UDP } from "#nft";
-
-/** NFPROTO_*. */
-const NF_PROTO = { 4: 2, 6: 10 } as const;
-
-export function ofFamily(family: Family): Statement {
-  return equals(meta("nfproto"), NF_PROTO[family]);
-}
+import { concat, ct, type Expr, equals, meta, ofFamily, payload, type Rule, SCTP, type Statement, TCP, UDP } from "#nft";
 
 export function saddr(family: Family): Expr {
   return payload(family === 4 ? "ip saddr" : "ip6 saddr");

@@ -1,7 +1,7 @@
 // Which connections to Services get the node's address as their source: the same in every mode that asks nftables.
 import type { Family } from "#ip";
-import { concat, equals, inSet, named, type Rule, type SetHeader, type Statement } from "#nft";
-import { daddr, ofFamily, originalFrontend, perProtocol, rule, saddr } from "./expressions.ts";
+import { concat, equals, inSet, named, ofFamily, type Rule, type SetHeader, type Statement } from "#nft";
+import { daddr, originalFrontend, perProtocol, rule, saddr } from "./expressions.ts";
 
 export interface MasqueradeSets {
   /** Backend twice: who calls itself through a Service needs another source address, or it answers itself directly. */

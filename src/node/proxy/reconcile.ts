@@ -7,7 +7,7 @@ import type { Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { backoffMs, errorMessage, type Logger } from "#base";
 import type { Informer, Change as InformerChange } from "#client";
-import type { Family } from "#ip";
+import { FAMILIES, type Family } from "#ip";
 import type { ConntrackSocket } from "#linux";
 import { compileService } from "./compile.ts";
 import type { Dataplane, FrontendUpdate } from "./dataplane.ts";
@@ -43,8 +43,6 @@ export interface ReconcilerOptions {
 }
 
 const RETRY = { initialMs: 50, maxMs: 30_000 };
-const FAMILIES: readonly Family[] = [4, 6];
-
 export class Reconciler {
   readonly #o: ReconcilerOptions;
   readonly #slices: SliceIndex = new SliceIndex();

@@ -1,6 +1,6 @@
 // Services through iptables-restore. The only file of this mode that acts.
 import { errorCode, errorMessage, FairleadError, type Logger } from "#base";
-import type { Family } from "#ip";
+import { FAMILIES, type Family } from "#ip";
 import type { NetNs } from "#linux";
 import type { Affinity, Dataplane, FrontendUpdate, Replaced } from "../dataplane.ts";
 import type { ProxyMetrics } from "../metrics.ts";
@@ -26,8 +26,6 @@ const MAX_LINES = 200;
 
 /** RESOURCE_PROBLEM in iptables' xshared.h: others had the lock for too long. */
 const LOCKED = 4;
-
-const FAMILIES: readonly Family[] = [4, 6];
 
 export class IptablesDataplane implements Dataplane {
   readonly mode = "iptables";

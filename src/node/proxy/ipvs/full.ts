@@ -1,11 +1,11 @@
 // Everything at once: for the first synchronisation, and for the one after a failure. Pure.
-import { type Addr, formatAddr } from "#ip";
+import { type Addr, FAMILIES, formatAddr } from "#ip";
 import { type Change, diffTable, type Element, formatKey, type NftSet, type Table } from "#nft";
 import { frontendKey } from "../compile.ts";
 import type { ClusterCidrs, Frontend } from "../types.ts";
 import { type Entry, elementsOf, type Server, sharedBy } from "./compile.ts";
 import { type Place, Programmed, type Steps } from "./diff.ts";
-import { FAMILIES, SETS, skeleton } from "./layout.ts";
+import { SETS, skeleton } from "./layout.ts";
 
 /** What of ours the kernel holds. */
 export interface Current {

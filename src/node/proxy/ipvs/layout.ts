@@ -1,6 +1,6 @@
 // What IPVS cannot do, as a small table: refuse, guard, mark, masquerade. It also is where the frontends stand that are ours in IPVS,
 // whose services carry no name. docs/adr/0007-proxy-modes.md has the reasons.
-import type { Family, Prefix } from "#ip";
+import { FAMILIES, type Family, type Prefix } from "#ip";
 import {
   type BaseChain,
   type Chain,
@@ -15,6 +15,7 @@ import {
   jump,
   meta,
   type NftSet,
+  ofFamily,
   payload,
   prefixInterval,
   type Rule,
@@ -24,12 +25,10 @@ import {
   type Table,
   TCP,
 } from "#nft";
-import { daddr, frontendExpr, ofFamily, rule, saddr } from "../expressions.ts";
+import { daddr, frontendExpr, rule, saddr } from "../expressions.ts";
 import { masqueradeRules } from "../masquerade-rules.ts";
 import type { ClusterCidrs } from "../types.ts";
 import { MARK_BASE, MARK_MASK, TABLE } from "./names.ts";
-
-export const FAMILIES: readonly Family[] = [4, 6];
 
 interface FamilySets {
   /** Every address, protocol and port that is in IPVS because of a Service. */

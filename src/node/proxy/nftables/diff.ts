@@ -1,9 +1,10 @@
 // From what is in the kernel to what should be there, for the frontends that changed. `Programmed` is our knowledge of the kernel,
 // down to the number of each backend: a change of one frontend touches that frontend's elements and no others.
+import { FAMILIES } from "#ip";
 import { type Change, type Element, formatData, formatKey, type SetHeader } from "#nft";
 import type { Frontend } from "../types.ts";
 import { type Emit, elementsOf, type Numbered, numbered, type Placed, placeFrontend, sharedBy } from "./elements.ts";
-import { AFFINITY_MAPS, affinityMap, FAMILIES, TABLE } from "./layout.ts";
+import { AFFINITY_MAPS, affinityMap, TABLE } from "./layout.ts";
 import { chainByName, neededBy } from "./on-demand.ts";
 import { Owners } from "./owners.ts";
 

@@ -1,6 +1,6 @@
 // The flat layout: sets, maps, and the few chains that read them. Services add elements; what a packet passes stays the same.
 // docs/adr/0004-flat-service-layout.md says why.
-import type { Family, Prefix } from "#ip";
+import { FAMILIES, type Family, type Prefix } from "#ip";
 import {
   type BaseChain,
   type Chain,
@@ -13,6 +13,7 @@ import {
   jump,
   meta,
   type NftSet,
+  ofFamily,
   prefixInterval,
   type Rule,
   reject,
@@ -22,13 +23,11 @@ import {
   type TableId,
   TCP,
 } from "#nft";
-import { daddr, frontendExpr, ofFamily, originalFrontend, perProtocol, rule, saddr } from "../expressions.ts";
+import { daddr, frontendExpr, originalFrontend, perProtocol, rule, saddr } from "../expressions.ts";
 import { isOwnAddress, masqueradeRules } from "../masquerade-rules.ts";
 import type { ClusterCidrs } from "../types.ts";
 
 export const TABLE: TableId = { family: "inet", name: "fairlead-proxy" };
-
-export const FAMILIES: readonly Family[] = [4, 6];
 
 function addrType(family: Family): Datatype {
   return family === 4 ? "ipv4_addr" : "ipv6_addr";

@@ -1,7 +1,21 @@
 // Chains that are made when the first element goes to them: each has its parameters in its name, and no Service in it.
 import type { Family } from "#ip";
-import { type Chain, concat, ct, drop, type Expr, goto, inSet, meta, payload, type Rule, type SetHeader, type Statement } from "#nft";
-import { daddr, frontendExpr, ofFamily, saddr } from "../expressions.ts";
+import {
+  type Chain,
+  concat,
+  ct,
+  drop,
+  type Expr,
+  goto,
+  inSet,
+  meta,
+  ofFamily,
+  payload,
+  type Rule,
+  type SetHeader,
+  type Statement,
+} from "#nft";
+import { daddr, frontendExpr, saddr } from "../expressions.ts";
 import { affinityMap, FIRST_NUMBER, type Scope, SETS } from "./layout.ts";
 
 const GUARDED = "guarded-";

@@ -1,10 +1,10 @@
 // What a table in the kernel says: the numbers of backends, and of service ports that remember their clients. The backends are most of
 // the table, so they are taken one by one as they are read, and only what tells them apart is kept: where they are, and whose.
-import { type Addr, type Family, formatAddrPort } from "#ip";
+import { type Addr, FAMILIES, type Family, formatAddrPort } from "#ip";
 import { type Change, type Element, formatSetHeader, type SetHeader, type Table } from "#nft";
 import { frontendKey } from "../compile.ts";
 import type { Numbered, Placed } from "./elements.ts";
-import { FAMILIES, FIRST_NUMBER, SCOPES, type Scope, SETS, TABLE } from "./layout.ts";
+import { FIRST_NUMBER, SCOPES, type Scope, SETS, TABLE } from "./layout.ts";
 import { ownerIn } from "./on-demand.ts";
 import type { OwnerNumbers } from "./owners.ts";
 

@@ -1,10 +1,9 @@
 // Metadata of the packet. Mirrors nft_meta_get_eval (net/netfilter/nft_meta.c): a link that is not there has the number 0 and no name.
-import type { MetaKey } from "#nft";
+import { type MetaKey, NFPROTO } from "#nft";
 import type { Evaluation, Read } from "../evaluation.ts";
 import type { Scalar } from "../scalar.ts";
 
-/** NFPROTO_IPV4 and NFPROTO_IPV6 of linux/netfilter.h. */
-const NF_PROTO = { 4: 2, 6: 10 } as const;
+/** ETH_P_* of linux/if_ether.h. */
 const ETHER_TYPE = { 4: 0x0800, 6: 0x86dd } as const;
 
 export function compileMeta(key: MetaKey): Read {
@@ -13,7 +12,7 @@ export function compileMeta(key: MetaKey): Read {
 
 const KEYS: Readonly<Record<MetaKey, (evaluation: Evaluation) => Scalar>> = {
   l4proto: ({ skb }) => skb.packet.protocol,
-  nfproto: ({ family }) => NF_PROTO[family],
+  nfproto: ({ family }) => NFPROTO[family],
   mark: ({ skb }) => skb.mark,
   iif: ({ around, linkIn }) => around.linkIndex(linkIn),
   oif: ({ around, linkOut }) => around.linkIndex(linkOut),
