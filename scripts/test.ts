@@ -18,6 +18,7 @@ const ALSO_IN_OLD_KERNEL: readonly string[] = [
   "src/io/linux/nftables/nftables.netns.ts",
   "src/io/linux/conntrack.netns.ts",
   "src/node/{overlay,portmap}/*.netns.ts",
+  "src/node/policy/policy.netns.ts",
 ];
 
 interface Kind {
