@@ -131,17 +131,18 @@ export function localEndpoints(endpoints: readonly ResolvedEndpoint[], node: Pro
   );
 }
 
-/** How many addresses of this node are ready, whatever the port. */
+/** How many endpoints of this node are ready, whatever the port. A dual-stack pod has an address in two slices, and is one. */
 export function readyHere(slices: readonly EndpointSlice[], node: ProxyNode): number {
-  const addrs = new Set<string>();
+  const ready = new Set<string>();
   for (const { addressType, endpoints } of slices) {
     if (addressType === "FQDN") continue;
     // An API server in Go writes an empty list as null.
-    for (const { addresses, conditions, nodeName } of endpoints ?? []) {
-      if (nodeName === node.name && (conditions?.ready ?? true) && addresses[0] !== undefined) addrs.add(addresses[0]);
+    for (const { addresses, conditions, nodeName, targetRef } of endpoints ?? []) {
+      const who = targetRef?.uid ?? addresses[0];
+      if (nodeName === node.name && (conditions?.ready ?? true) && who !== undefined) ready.add(who);
     }
   }
-  return addrs.size;
+  return ready.size;
 }
 
 /** Whether anybody anywhere answers: without one, clients are refused; with one that policy Local does not allow, they hear nothing. */

@@ -4,6 +4,7 @@ export { PROXY_MODES, type ProxyMode } from "./dataplane.ts";
 export type { ServiceReport } from "./inspect.ts";
 export type { ProxyMetrics } from "./metrics.ts";
 export { checkMode, removeModes } from "./modes.ts";
+export { type ServiceTableInput, serviceTable } from "./nftables/desired.ts";
 export { primaryAddresses } from "./node-watch.ts";
 export { type ProxyOptions, type ServiceProxy, startProxy } from "./start.ts";
 export type { ClusterCidrs, ProxyNode } from "./types.ts";

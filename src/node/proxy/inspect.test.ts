@@ -169,6 +169,15 @@ describe("frontends", () => {
     assert.match(report.problems.join(), /nonsense/);
   });
 
+  test("a dual-stack pod is one endpoint for the health check", () => {
+    const spec = { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 32000 };
+    const ofPods = ["10.244.1.2@node-1", "fd00:10:244:1::2@node-1"].map((addr, i) => {
+      const made = slice("web", [addr], HTTP, `${i}`);
+      return { ...made, endpoints: made.endpoints.map((endpoint) => ({ ...endpoint, targetRef: { uid: "pod-1" } })) };
+    });
+    assert.deepEqual(inspect(service("web", [VIP], HTTP, spec), ofPods).healthCheck, { port: 32000, localEndpoints: 1 });
+  });
+
   test("how long a client is remembered", () => {
     const of = service("web", [VIP], HTTP, { sessionAffinity: "ClientIP", sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } });
     assert.equal(inspect(of, []).frontends[0]?.affinitySeconds, 60);
