@@ -1,8 +1,7 @@
 // The nodes with what runs on them, kept up to date pod by pod. A pod that is being bound counts already ("assumed"): the next
 // decision must not give its place away again.
 import type { Node, Pod } from "kubernetes-types/core/v1";
-import { keyOf, type Stored } from "#kube";
-import { hostPorts } from "./host-ports.ts";
+import { hostPorts, keyOf, type Stored } from "#kube";
 import { type Amounts, nodeAllocatable, podRequests, weightOf } from "./resources.ts";
 
 export interface NodeState {

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Node, Pod, PodSpec } from "kubernetes-types/core/v1";
-import type { Stored } from "#kube";
+import { hostPorts, portsClash, type Stored } from "#kube";
 import { Cluster } from "./cluster.ts";
 import { pickNode } from "./compute.ts";
-import { hostPorts, portsClash } from "./host-ports.ts";
 import { podRequests } from "./resources.ts";
 import { tolerates } from "./taints.ts";
 

@@ -1,8 +1,7 @@
 // Which node a pod goes to: first who can take it, then who is best. In upstream's words where nobody can.
 import type { Pod } from "kubernetes-types/core/v1";
-import type { Stored } from "#kube";
+import { hostPorts, portsClash, type Stored } from "#kube";
 import type { NodeState } from "./cluster.ts";
-import { hostPorts, portsClash } from "./host-ports.ts";
 import { matchesNode, nodePreference } from "./node-affinity.ts";
 import { affinityProblem, viewAffinity } from "./pod-affinity.ts";
 import { podRequests, weightOf } from "./resources.ts";

@@ -9,6 +9,7 @@ export {
   parseFieldSelector,
   selectedName,
 } from "./field-selectors.ts";
+export { hostPorts, portsClash } from "./host-ports.ts";
 export { internalAddrsOf } from "./node-addresses.ts";
 export * from "./patch/index.ts";
 export * from "./quantity.ts";

@@ -7,6 +7,7 @@ import { type Clock, errorMessage, type Logger, systemClock, WorkQueue } from "#
 import { type Client, createEventRecorder, createInformer, dropManagedFields, type Informer } from "#client";
 import { PODS, SERVICES } from "#kube";
 import type { ImageService, RuntimeService } from "#runtime";
+import { refusalOf, refusedStatus } from "./admission.ts";
 import { parseResolvConf } from "./dns-config.ts";
 import { readMachine } from "./machine.ts";
 import type { NodeContext, NodeSettings } from "./node-context.ts";
@@ -181,9 +182,22 @@ class RunningKubelet {
     const worker = this.#workers.get(uid);
     this.#node?.statuses.observe(pod);
     if (worker !== undefined) worker.update(pod);
-    else if (this.#node !== undefined) this.#workers.set(uid, new PodWorker(this.#node, pod));
+    else if (this.#node !== undefined) this.#workers.set(uid, new PodWorker(this.#node, this.#admit(this.#node, pod)));
     // Our own status coming back is no news.
     if (worker === undefined || old === undefined || isNews(pod, old)) this.#queue.add(uid);
+  }
+
+  /** The pod, ended where this node does not take it. */
+  #admit({ statuses, events, clock }: NodeContext, pod: StoredPod): StoredPod {
+    const refusal = refusalOf(
+      pod,
+      [...this.#workers.values()].map((worker) => worker.pod),
+    );
+    if (refusal === undefined) return pod;
+    const status = refusedStatus(pod, refusal, clock.now());
+    statuses.set(pod, status);
+    events.event(pod, { type: "Warning", ...refusal });
+    return { ...pod, status };
   }
 
   #deletePod(pod: StoredPod): void {
