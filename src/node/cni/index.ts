@@ -1,4 +1,4 @@
 /** A pod's link, addresses and routes: the verbs of CNI over a bridge of isolated ports. */
-export { BRIDGE } from "./compile.ts";
+export { BRIDGE, compileBridge, compilePod, hostLinkName } from "./compile.ts";
 export { createPodNetwork } from "./network.ts";
-export type { Attachment, CniInterface, CniIp, CniResult, CniRoute, PodNetwork, PodNetworkOptions } from "./types.ts";
+export type { Attachment, CniInterface, CniIp, CniResult, CniRoute, PodNetwork, PodNetworkOptions, PodPlan, PodRange } from "./types.ts";
