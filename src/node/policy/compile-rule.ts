@@ -5,15 +5,24 @@
 // becomes at most four rules of nft per family, however many peers and ports it has.
 
 import { createHash } from "node:crypto";
-import { type Family, formatAddr } from "#ip";
+import { FAMILIES, type Family, formatAddr } from "#ip";
 import { type Cluster, countsForNames, type Direction, isSelectedPeer, type PodFacts, type Policy, type PolicyRule } from "#netpol";
-import { concat, type Element, inSet, type NftSet, type Rule, type Statement } from "#nft";
-import { addrType, DESTINATION_PORT, destinationOf, FAMILIES, ofFamily, PROTOCOL, sourceOf } from "./layout.ts";
+import { concat, inSet, type NftSet, ofFamily, type Rule, type SetHeader, type Statement } from "#nft";
+import { addrType, DESTINATION_PORT, destinationOf, PROTOCOL, sourceOf } from "./layout.ts";
+import { addrElement, type Keyed, LiveSet } from "./live-set.ts";
+import { EVERY_POD, type PodIndex, type Scope, scopeOf } from "./scope.ts";
 
 export interface CompiledRule {
   readonly sets: readonly NftSet[];
+  /** Those of `sets` that follow the pods. */
+  readonly live: readonly LiveSet[];
   /** Each ends in `return`: allowed. */
   readonly rules: readonly Rule[];
+}
+
+/** With the index, where there is one, a rule is compiled without a look at all pods. */
+export interface IndexedCluster extends Cluster {
+  readonly index?: PodIndex;
 }
 
 /** A condition, and the family that it is about, if any. */
@@ -32,8 +41,15 @@ export function digest(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
+const keyDigests = new WeakMap<Policy, string>();
+
 export function ruleId(policy: Policy, { direction, index }: Pick<PolicyRule, "direction" | "index">): string {
-  return `${direction}-${digest(policy.key)}-${index}`;
+  let key = keyDigests.get(policy);
+  if (key === undefined) {
+    key = digest(policy.key);
+    keyDigests.set(policy, key);
+  }
+  return `${direction}-${key}-${index}`;
 }
 
 function comment(policy: Policy, direction: Direction, index: number): string {
@@ -41,12 +57,20 @@ function comment(policy: Policy, direction: Direction, index: number): string {
   return `${policy.key.slice(0, COMMENT_BYTES - tail.length)}${tail}`;
 }
 
-export function compileRule(policy: Policy, rule: PolicyRule, cluster: Cluster): CompiledRule {
-  const id = ruleId(policy, rule);
+export interface RuleInput {
+  readonly policy: Policy;
+  readonly rule: PolicyRule;
+  readonly cluster: IndexedCluster;
+  /** Another one gives its sets other names: see parts.ts. */
+  readonly version?: number;
+}
+
+export function compileRule(input: RuleInput): CompiledRule {
+  const { policy, rule } = input;
   const note = comment(policy, rule.direction, rule.index);
-  const sets: NftSet[] = [];
-  const peers = compilePeers({ id, policy, rule, cluster }, sets);
-  const ports = compilePorts({ id, policy, rule, cluster }, sets);
+  const sets = new RuleSets(input, note);
+  const peers = compilePeers(input, sets);
+  const ports = compilePorts(input, sets);
   const rules = peers.flatMap((peer) =>
     ports.flatMap((port): Rule[] => {
       if (peer.family !== undefined && port.family !== undefined && peer.family !== port.family) return [];
@@ -55,72 +79,135 @@ export function compileRule(policy: Policy, rule: PolicyRule, cluster: Cluster):
       return [{ statements: [...statements, { kind: "verdict", verdict: { kind: "return" } }], comment: note }];
     }),
   );
-  return { sets: sets.map((set) => ({ ...set, comment: note })), rules };
+  return { sets: sets.sets, live: sets.live, rules };
 }
 
-interface Input {
-  readonly id: string;
-  readonly policy: Policy;
-  readonly rule: PolicyRule;
-  readonly cluster: Cluster;
+/**
+ * The sets of one rule. Each is named by what it is for, so that a rule that says something else gets another, which can be filled before
+ * a packet comes to it.
+ */
+class RuleSets {
+  readonly sets: NftSet[] = [];
+  readonly live: LiveSet[] = [];
+  readonly #id: string;
+  readonly #version: number;
+  readonly #comment: string;
+
+  constructor({ policy, rule, version = 0 }: RuleInput, note: string) {
+    this.#id = ruleId(policy, rule);
+    this.#version = version;
+    this.#comment = note;
+  }
+
+  name(kind: string, meaning: unknown): string {
+    return `${this.#id}-${kind}-${digest(`${this.#version} ${JSON.stringify(meaning)}`).slice(0, 8)}`;
+  }
+
+  fixed(set: NftSet): void {
+    this.sets.push({ ...set, comment: this.#comment });
+  }
+
+  follow(header: SetHeader, scopes: readonly Scope[], elementsOf: (pod: PodFacts) => readonly Keyed[]): LiveSet {
+    const live = new LiveSet({ header: { ...header, comment: this.#comment }, scopes, elementsOf });
+    this.live.push(live);
+    this.sets.push(live.set);
+    return live;
+  }
 }
 
-/** Adds the sets that it needs to `sets`. */
-function compilePeers({ id, policy, rule, cluster }: Input, sets: NftSet[]): readonly Condition[] {
+function compilePeers({ policy, rule, cluster }: RuleInput, sets: RuleSets): readonly Condition[] {
   if (rule.peers === undefined) return ALWAYS;
   const { selectors, blocks } = rule.peers;
   const conditions: Condition[] = [];
-  const pods =
-    selectors.length === 0 ? [] : [...cluster.pods.values()].filter((pod) => isSelectedPeer(policy, rule, pod, cluster.namespaces));
+  const scopes = selectors.map((selector) => scopeOf(selector, policy.namespace));
+  const live: LiveSet[] = [];
   for (const family of FAMILIES) {
     const peer = rule.direction === "ingress" ? sourceOf(family) : destinationOf(family);
     const key = [addrType(family)];
-    const add = (name: string, set: Pick<NftSet, "flags" | "elements">): void => {
-      sets.push({ name, key, ...set });
+    if (selectors.length > 0) {
+      const name = sets.name(`pods${family}`, selectors);
+      const elementsOf = (pod: PodFacts): Keyed[] =>
+        isSelectedPeer(policy, rule, pod, cluster.namespaces) ? addrElements(pod, family) : [];
+      live.push(sets.follow({ name, key }, scopes, elementsOf));
       conditions.push({ family, statements: [inSet(peer, name)] });
-    };
-    if (selectors.length > 0) add(`${id}-pods${family}`, { elements: addrElements(pods, family) });
+    }
     const intervals = blocks?.[family] ?? [];
-    if (intervals.length > 0)
-      add(`${id}-blocks${family}`, { flags: ["interval"], elements: intervals.map((interval) => ({ key: [interval] })) });
+    if (intervals.length > 0) {
+      const name = sets.name(`blocks${family}`, intervals);
+      sets.fixed({ name, key, flags: ["interval"], elements: intervals.map((interval) => ({ key: [interval] })) });
+      conditions.push({ family, statements: [inSet(peer, name)] });
+    }
   }
+  fill(live, peersOf(policy, rule, cluster));
   return conditions;
 }
 
-function addrElements(pods: readonly PodFacts[], family: Family): Element[] {
-  const elements = new Map<string, Element>();
-  for (const { addrs } of pods) for (const addr of addrs) if (addr.family === family) elements.set(formatAddr(addr), { key: [addr] });
-  return [...elements.values()];
+function fill(sets: readonly LiveSet[], pods: Iterable<PodFacts>): void {
+  if (sets.length === 0) return;
+  for (const pod of pods) for (const live of sets) live.load(pod);
 }
 
-function compilePorts({ id, policy, rule, cluster }: Input, sets: NftSet[]): readonly Condition[] {
+/** At least those that the rule's selectors select, each once. */
+function peersOf(policy: Policy, rule: PolicyRule, { index, pods, namespaces }: IndexedCluster): Iterable<PodFacts> {
+  if (index === undefined) return pods.values();
+  const [first, ...others] = (rule.peers?.selectors ?? []).map((selector) => index.candidates(selector, policy.namespace, namespaces));
+  if (first === undefined) return [];
+  return others.length === 0 ? first : new Set([first, ...others].flatMap((found) => [...found]));
+}
+
+function addrElements({ addrs }: PodFacts, family: Family): Keyed[] {
+  return addrs.flatMap((addr) => (addr.family === family ? [addrElement(addr)] : []));
+}
+
+function compilePorts({ policy, rule, cluster }: RuleInput, sets: RuleSets): readonly Condition[] {
   if (rule.ports === undefined) return ALWAYS;
   const { numbers, names } = rule.ports;
   const conditions: Condition[] = [];
   if (numbers.length > 0) {
-    const name = `${id}-ports`;
-    const elements = numbers.map(({ protocol, first, last }): Element => ({ key: [protocol, first === last ? first : { first, last }] }));
-    sets.push({ name, key: ["inet_proto", "inet_service"], flags: ["interval"], elements });
+    const name = sets.name("ports", numbers);
+    const elements = numbers.map(({ protocol, first, last }) => ({ key: [protocol, first === last ? first : { first, last }] }));
+    sets.fixed({ name, key: ["inet_proto", "inet_service"], flags: ["interval"], elements });
     conditions.push({ family: undefined, statements: [inSet(concat(PROTOCOL, DESTINATION_PORT), name)] });
   }
   if (names.length === 0) return conditions;
-  const pods = [...cluster.pods.values()].filter((pod) => countsForNames(policy, rule, pod, cluster.namespaces));
+  const live: LiveSet[] = [];
   for (const family of FAMILIES) {
-    const name = `${id}-names${family}`;
-    sets.push({ name, key: [addrType(family), "inet_proto", "inet_service"], elements: namedElements(pods, names, family) });
+    const name = sets.name(`names${family}`, rule.direction === "ingress" ? [names, policy.subjects] : [names, rule.peers ?? []]);
+    const elementsOf = (pod: PodFacts): Keyed[] =>
+      countsForNames(policy, rule, pod, cluster.namespaces) ? namedElements(pod, names, family) : [];
+    live.push(sets.follow({ name, key: [addrType(family), "inet_proto", "inet_service"] }, namedScopes(policy, rule), elementsOf));
     conditions.push({ family, statements: [inSet(concat(destinationOf(family), PROTOCOL, DESTINATION_PORT), name)] });
   }
+  fill(live, namedOf(policy, rule, cluster));
   return conditions;
 }
 
+/** See `countsForNames`. */
+function namedScopes({ namespace, subjects }: Policy, { direction, peers }: PolicyRule): Scope[] {
+  if (direction === "ingress") return [scopeOf({ pods: subjects, namespaces: undefined }, namespace)];
+  if (peers === undefined || peers.blocks !== undefined) return [EVERY_POD];
+  return peers.selectors.map((selector) => scopeOf(selector, namespace));
+}
+
+function namedOf(policy: Policy, rule: PolicyRule, cluster: IndexedCluster): Iterable<PodFacts> {
+  const { index, pods, namespaces } = cluster;
+  if (rule.direction === "ingress" && index !== undefined)
+    return index.candidates({ pods: policy.subjects, namespaces: undefined }, policy.namespace, namespaces);
+  if (rule.peers === undefined || rule.peers.blocks !== undefined) return pods.values();
+  return peersOf(policy, rule, cluster);
+}
+
 /** Each pod with its own numbers: a name may be another port on every pod. */
-function namedElements(pods: readonly PodFacts[], names: NonNullable<PolicyRule["ports"]>["names"], family: Family): Element[] {
-  const elements = new Map<string, Element>();
-  for (const { addrs, ports } of pods) {
-    const wanted = ports.filter(({ name, protocol }) => names.some((port) => port.name === name && port.protocol === protocol));
-    for (const addr of addrs.filter((own) => own.family === family)) {
-      for (const { protocol, port } of wanted) elements.set(`${formatAddr(addr)} ${protocol} ${port}`, { key: [addr, protocol, port] });
+function namedElements({ addrs, ports }: PodFacts, names: NonNullable<PolicyRule["ports"]>["names"], family: Family): Keyed[] {
+  const wanted = ports.filter(({ name, protocol }) => names.some((port) => port.name === name && port.protocol === protocol));
+  // Two names may be one number.
+  const found = new Map<string, Keyed>();
+  for (const addr of addrs) {
+    if (addr.family !== family) continue;
+    for (const { protocol, port } of wanted) {
+      const text = `${formatAddr(addr)} ${protocol} ${port}`;
+      found.set(text, { text, element: { key: [addr, protocol, port] } });
     }
   }
-  return [...elements.values()];
+  return [...found.values()];
 }

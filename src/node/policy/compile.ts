@@ -1,10 +1,10 @@
 // From the pods of a node and the policies of the cluster to the table that should be. Pure.
 
-import { type Addr, formatAddr } from "#ip";
-import { type Cluster, type Direction, type Policy, selects } from "#netpol";
-import { type Chain, drop, type Element, type NftSet, type SetHeader, type Table, type Verdict } from "#nft";
-import { type CompiledRule, compileRule, digest, ruleId } from "./compile-rule.ts";
-import { FAMILIES, isolationMap, selfSet, skeletonChains, TABLE, UNKNOWN_CHAIN } from "./layout.ts";
+import { type Addr, FAMILIES, formatAddr } from "#ip";
+import { type Direction, type PodFacts, type Policy, selects } from "#netpol";
+import type { Chain, Element, NftSet, SetHeader, Table, Verdict } from "#nft";
+import { type CompiledRule, compileRule, digest, type IndexedCluster, ruleId } from "./compile-rule.ts";
+import { type Established, isolationMap, refuse, selfSet, skeletonChains, TABLE, UNKNOWN_CHAIN } from "./layout.ts";
 import type { Subject } from "./types.ts";
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
@@ -13,9 +13,18 @@ export interface CompileInput {
   readonly subjects: Iterable<Subject>;
   /** By namespace. */
   readonly policies: ReadonlyMap<string, ReadonlyMap<string, Policy>>;
-  readonly cluster: Cluster;
-  /** Rules that have been compiled and still hold, by id; the caller takes out what has changed. New ones are put in. */
+  readonly cluster: IndexedCluster;
+  /**
+   * Rules that have been compiled and still hold, by id; the caller takes out those that say something else, and keeps their live sets up to
+   * date. New ones are put in, those that no pod needs are taken out.
+   */
   readonly known: Map<string, CompiledRule>;
+  /** By rule, where it is not 0: see parts.ts. */
+  readonly versions?: ReadonlyMap<string, number>;
+  /** Chains of groups as they were written, by name, which says all of it; brought up to date as `known` is. */
+  readonly chains?: Map<string, Chain>;
+  /** Default: cut. */
+  readonly established?: Established;
 }
 
 export interface Desired {
@@ -34,14 +43,15 @@ interface Group {
  * Pods that the same policies isolate share one chain per direction. A set, chain or rule that has not changed is the same object as last time, so
  * that finding the difference costs as much as the change.
  */
-export function compile({ subjects, policies, cluster, known }: CompileInput): Desired {
+export function compile(input: CompileInput): Desired {
+  const { subjects, established = "cut" } = input;
   const groups = new Map<string, Group>();
   const elements = new Elements();
   let isolatedPods = 0;
   for (const { addrs, facts } of subjects) {
     let isIsolated = false;
     for (const direction of DIRECTIONS) {
-      const chain = facts === undefined ? UNKNOWN_CHAIN : groupOf(direction, isolating(direction, facts, policies), groups);
+      const chain = facts === undefined ? UNKNOWN_CHAIN : groupOf(direction, facts, input, groups);
       if (chain === undefined) continue;
       isIsolated = true;
       for (const addr of addrs) elements.put(isolationMap(direction, addr.family), addr, { key: [addr], data: jumpVerdict(chain) });
@@ -50,59 +60,104 @@ export function compile({ subjects, policies, cluster, known }: CompileInput): D
     isolatedPods++;
     for (const addr of addrs) elements.put(selfSet(addr.family), addr, { key: [addr, addr] });
   }
-  const rules = rulesOf(groups.values(), cluster, known);
+  const rules = rulesOf(groups.values(), input);
   const sets = FAMILIES.flatMap((family) =>
     [selfSet(family), ...DIRECTIONS.map((direction) => isolationMap(direction, family))].map((header) => elements.of(header)),
   );
-  const chains = [
-    ...skeletonChains().filter(({ base }) => base === undefined),
-    { name: UNKNOWN_CHAIN, rules: [{ statements: [drop()] }], comment: "pods that the API does not know" },
-    ...[...groups.values()].map((group) => groupChain(group, rules)),
-    ...skeletonChains().filter(({ base }) => base !== undefined),
-  ];
+  const [inner, base] = SKELETONS[established];
   const table: Table = {
     ...TABLE,
     comment: "NetworkPolicy, by Fairlead",
     sets: [...sets, ...[...rules.values()].flatMap(({ sets: own }) => own)],
-    chains,
+    chains: [...inner, ...groupChains(groups, rules, input.chains), ...base],
   };
   return { table, isolatedPods, selectorGroups: groups.size };
 }
 
-function isolating(direction: Direction, pod: NonNullable<Subject["facts"]>, policies: CompileInput["policies"]): Policy[] {
-  const own = [...(policies.get(pod.namespace)?.values() ?? [])];
-  return own.filter((policy) => policy.isolates.includes(direction) && selects(policy, pod));
+const SKELETONS: Readonly<Record<Established, readonly [readonly Chain[], readonly Chain[]]>> = {
+  cut: skeleton("cut"),
+  keep: skeleton("keep"),
+};
+
+function skeleton(established: Established): [Chain[], Chain[]] {
+  const chains = skeletonChains(established);
+  const unknown: Chain = { name: UNKNOWN_CHAIN, rules: refuse(UNKNOWN_CHAIN, "isolated"), comment: "pods that the API does not know" };
+  return [[...chains.filter(({ base }) => base === undefined), unknown], chains.filter(({ base }) => base !== undefined)];
+}
+
+function isolating(direction: Direction, pod: PodFacts, policies: CompileInput["policies"]): Policy[] {
+  const found: Policy[] = [];
+  for (const policy of policies.get(pod.namespace)?.values() ?? []) {
+    if (policy.isolates.includes(direction) && selects(policy, pod)) found.push(policy);
+  }
+  return found;
+}
+
+const contents = new WeakMap<Policy, Map<Direction, string>>();
+
+/**
+ * Chains are named by what they say: one that says something else is another, and can be written before a single step leads packets
+ * there.
+ */
+function contentOf(policy: Policy, direction: Direction, versions: CompileInput["versions"]): string {
+  const own = contents.get(policy) ?? new Map<Direction, string>();
+  contents.set(policy, own);
+  let content = own.get(direction);
+  if (content === undefined) {
+    const rules = policy.rules.filter((rule) => rule.direction === direction);
+    content = `${policy.key} ${digest(JSON.stringify([rules, policy.subjects]))}`;
+    own.set(direction, content);
+  }
+  if (versions === undefined || versions.size === 0) return content;
+  return `${content} ${policy.rules.map((rule) => versions.get(ruleId(policy, rule)) ?? 0).join(".")}`;
 }
 
 /** The name of the group's chain; undefined where nothing isolates. */
-function groupOf(direction: Direction, policies: readonly Policy[], groups: Map<string, Group>): string | undefined {
-  if (policies.length === 0) return undefined;
-  const sorted = policies.toSorted((a, b) => (a.key < b.key ? -1 : 1));
-  const chain = `${direction}-${digest(sorted.map(({ key }) => key).join(" "))}`;
-  if (!groups.has(chain)) groups.set(chain, { chain, direction, policies: sorted });
+function groupOf(
+  direction: Direction,
+  pod: PodFacts,
+  { policies, versions }: CompileInput,
+  groups: Map<string, Group>,
+): string | undefined {
+  const own = isolating(direction, pod, policies).sort((a, b) => (a.key < b.key ? -1 : 1));
+  if (own.length === 0) return undefined;
+  const chain = `${direction}-${digest(own.map((policy) => contentOf(policy, direction, versions)).join(" "))}`;
+  if (!groups.has(chain)) groups.set(chain, { chain, direction, policies: own });
   return chain;
 }
 
-function rulesOf(groups: Iterable<Group>, cluster: Cluster, known: Map<string, CompiledRule>): Map<string, CompiledRule> {
+function rulesOf(groups: Iterable<Group>, { cluster, known, versions }: CompileInput): Map<string, CompiledRule> {
   const rules = new Map<string, CompiledRule>();
   for (const { direction, policies } of groups) {
     for (const policy of policies) {
       for (const rule of policy.rules) {
         const id = ruleId(policy, rule);
         if (rule.direction !== direction || rules.has(id)) continue;
-        rules.set(id, known.get(id) ?? compileRule(policy, rule, cluster));
+        const made = known.get(id) ?? compileRule({ policy, rule, cluster, version: versions?.get(id) ?? 0 });
+        rules.set(id, made);
       }
     }
   }
   // What no pod of this node needs is forgotten: nobody would notice its changes.
-  known.clear();
-  for (const [id, rule] of rules) known.set(id, rule);
+  for (const id of known.keys()) if (!rules.has(id)) known.delete(id);
+  for (const [id, rule] of rules) if (!known.has(id)) known.set(id, rule);
   return rules;
+}
+
+function groupChains(
+  groups: ReadonlyMap<string, Group>,
+  rules: ReadonlyMap<string, CompiledRule>,
+  written = new Map<string, Chain>(),
+): Chain[] {
+  const chains = [...groups.values()].map((group) => written.get(group.chain) ?? groupChain(group, rules));
+  written.clear();
+  for (const chain of chains) written.set(chain.name, chain);
+  return chains;
 }
 
 function groupChain({ chain, direction, policies }: Group, rules: ReadonlyMap<string, CompiledRule>): Chain {
   const own = policies.flatMap((policy) => policy.rules.filter((rule) => rule.direction === direction).map((rule) => ruleId(policy, rule)));
-  return { name: chain, rules: [...own.flatMap((id) => rules.get(id)?.rules ?? []), { statements: [drop()], comment: "isolated" }] };
+  return { name: chain, rules: [...own.flatMap((id) => rules.get(id)?.rules ?? []), ...refuse(chain, "isolated")] };
 }
 
 function jumpVerdict(chain: string): Verdict {

@@ -6,7 +6,7 @@
 // answers pass where the connection may, and what a change no longer allows ends at once, in both directions, without touching
 // conntrack (where a deleted entry of TCP would come back turned round with the next packet of the server, nf_conntrack_tcp_loose).
 
-import type { Family } from "#ip";
+import { FAMILIES, type Family } from "#ip";
 import type { Direction } from "#netpol";
 import {
   accept,
@@ -14,12 +14,13 @@ import {
   concat,
   ct,
   type Datatype,
+  drop,
   type Expr,
-  equals,
   goto,
   hasFlags,
   inSet,
   meta,
+  ofFamily,
   payload,
   type Rule,
   type SetHeader,
@@ -29,20 +30,11 @@ import {
 
 export const TABLE: TableId = { family: "inet", name: "fairlead-policy" };
 
-export const FAMILIES: readonly Family[] = [4, 6];
-
-/** NFPROTO_*. */
-const NF_PROTO = { 4: 2, 6: 10 } as const;
-
 /** Before srcnat, so that an untracked packet still has its own source. */
 const BEFORE_SRCNAT = 99;
 
 export function addrType(family: Family): Datatype {
   return family === 4 ? "ipv4_addr" : "ipv6_addr";
-}
-
-export function ofFamily(family: Family): Statement {
-  return equals(meta("nfproto"), NF_PROTO[family]);
 }
 
 /** Who began the connection, and who answers. */
@@ -70,6 +62,23 @@ export function selfSet(family: Family): SetHeader {
 /** For pods of this node that the API does not know (any more). */
 export const UNKNOWN_CHAIN = "unknown";
 
+/** What becomes of flows that a change no longer allows: they end, or they go on until their ends close them. */
+export type Established = "cut" | "keep";
+
+/** The NFLOG group that refused packets are told to, where somebody listens. */
+export const DROP_GROUP = 4789;
+
+/** Of each rule that refuses: enough to see every refusal of a person's doing, and nothing to a flood. */
+const TOLD: Statement = { kind: "limit", rate: 10, per: "second", burst: 20 };
+
+/**
+ * The end of a chain that refuses. A packet of which nobody is told costs its sender's next look at a number, and nothing to those that pass.
+ * `prefix` (at most 127 bytes) is how the listener knows the chain.
+ */
+export function refuse(prefix: string, comment: string): Rule[] {
+  return [{ statements: [TOLD, { kind: "log", prefix, group: DROP_GROUP }] }, { statements: [drop()], comment }];
+}
+
 function judge(family: Family, source: Expr, destination: Expr): Rule[] {
   const rule = (...statements: readonly Statement[]): Rule => ({ statements: [ofFamily(family), ...statements] });
   return [
@@ -80,7 +89,7 @@ function judge(family: Family, source: Expr, destination: Expr): Rule[] {
 }
 
 /** Everything that does not depend on objects. */
-export function skeletonChains(): Chain[] {
+export function skeletonChains(established: Established = "cut"): Chain[] {
   const fromLink: Statement = { kind: "match", left: meta("iif"), op: "!=", right: 0 };
   const headers = (family: Family): Rule[] => {
     const ip = family === 4 ? "ip" : "ip6";
@@ -90,6 +99,7 @@ export function skeletonChains(): Chain[] {
     {
       name: "routed",
       rules: [
+        ...(established === "keep" ? [{ statements: [hasFlags("state", "established"), accept()], comment: "judged when it began" }] : []),
         { statements: [hasFlags("state", "related"), accept()], comment: "ICMP errors about a connection, from whoever is on its way" },
         { statements: [hasFlags("state", "invalid", "untracked"), goto("untracked")] },
         ...FAMILIES.flatMap((family) => judge(family, sourceOf(family), destinationOf(family))),

@@ -5,12 +5,14 @@
 import { errorMessage, FairleadError, WorkQueue } from "#base";
 import { createInformer, type Informer } from "#client";
 import { NAMESPACES, NETWORK_POLICIES, PODS, type Stored } from "#kube";
+import { isErrno } from "#linux";
 import { type NetworkPolicy, podFacts, thinNamespace, thinPod } from "#netpol";
 import type { Table } from "#nft";
 import { compile } from "./compile.ts";
-import { diff } from "./diff.ts";
+import { diff, type Patches, patchChanges, type Steps } from "./diff.ts";
 import { TABLE } from "./layout.ts";
 import { createMetrics, type PolicyMetrics } from "./metrics.ts";
+import { inParts, setsChanged } from "./parts.ts";
 import { PolicyState } from "./state.ts";
 import type { LocalPod, Policies, PoliciesOptions } from "./types.ts";
 
@@ -145,19 +147,18 @@ class Reconciler implements Policies {
     return RESYNC_MS;
   }
 
-  /** Throws what the kernel says: then it has what it had, and the next call reads it anew. */
+  /** Throws what the kernel says: then the next call reads anew what it has. */
   #sync(): void {
     const { nft, logger } = this.#o;
-    if (!this.#isKnown) {
+    const wasKnown = this.#isKnown;
+    if (!wasKnown) {
       this.#table = nft.list(TABLE);
       this.#readAtMs = Date.now();
     }
-    const { table, isolatedPods, selectorGroups } = compile({ ...this.#compileInput() });
-    const wasKnown = this.#isKnown;
-    const { changes, after, tidy } = diff(this.#table, table);
     this.#isKnown = false;
+    let steps: Steps;
     try {
-      if (changes.length > 0) nft.apply(changes);
+      steps = this.#write(this.#steps(wasKnown));
     } catch (err) {
       this.metrics.sync_failures_total++;
       if (!wasKnown) throw err;
@@ -165,18 +166,48 @@ class Reconciler implements Policies {
       this.#sync();
       return;
     }
-    this.#table = after;
+    this.#table = steps.after;
     this.#isKnown = true;
-    if (tidy.length > 0) this.#queue.addAfter(TIDY, TIDY_AFTER_MS);
-    const elements = table.sets.reduce((sum, set) => sum + set.elements.length, 0);
-    const { policyCount: policies } = this.#state;
-    Object.assign(this.metrics, { policies, isolated_pods: isolatedPods, selector_groups: selectorGroups, elements });
-    if (changes.length > 0) this.metrics.syncs_total++;
+    if (steps.tidy.length > 0) this.#queue.addAfter(TIDY, TIDY_AFTER_MS);
+    this.metrics.policies = this.#state.policyCount;
+    this.metrics.elements = this.#state.known.elementCount;
+    if (steps.changes.length > 0) this.metrics.syncs_total++;
+  }
+
+  #steps(isKnown: boolean): Steps {
+    const patches = this.#state.known.takePatches();
+    if (!isKnown || this.#table === undefined || this.#state.isRestructured) return this.#compiled(patches);
+    return { changes: patchChanges(this.#table, patches.values()), after: this.#table, tidy: [] };
+  }
+
+  #compiled(patches: Patches): Steps {
+    const { table, isolatedPods, selectorGroups } = compile(this.#compileInput());
+    this.#state.isRestructured = false;
+    Object.assign(this.metrics, { isolated_pods: isolatedPods, selector_groups: selectorGroups });
+    return diff(this.#table, table, patches);
+  }
+
+  /** In one transaction where the socket takes it; otherwise one makes the difference. Returns what was written. */
+  #write(steps: Steps): Steps {
+    const { nft } = this.#o;
+    try {
+      nft.apply(steps.changes);
+      return steps;
+    } catch (err) {
+      if (!isErrno(err, "EMSGSIZE")) throw err;
+    }
+    const inPlace = setsChanged(inParts(this.#table, steps.changes).change);
+    if (inPlace.size > 0) this.#state.renew(inPlace);
+    const written = inPlace.size > 0 ? this.#compiled(new Map()) : steps;
+    const { prepare, change, finish } = inParts(this.#table, written.changes);
+    nft.applyAll(prepare);
+    nft.apply(change);
+    nft.applyAll(finish);
+    return written;
   }
 
   #compileInput(): Parameters<typeof compile>[0] {
-    const { policies, pods, namespaces, known } = this.#state;
-    return { subjects: this.#state.subjects(), policies, cluster: { pods, namespaces }, known };
+    return { ...this.#state.compileInput(), established: this.#o.established ?? "cut" };
   }
 
   #tidy(): undefined {

@@ -19,9 +19,8 @@ class Bench {
 
   /** What the next transaction has, one step a line. */
   steps(): string[] {
-    const { policies, pods, namespaces, known } = this.state;
-    const { table } = compile({ subjects: this.state.subjects(), policies, cluster: { pods, namespaces }, known });
-    const { changes, after, tidy } = diff(this.#table, table);
+    const { table } = compile(this.state.compileInput());
+    const { changes, after, tidy } = diff(this.#table, table, this.state.known.takePatches());
     this.#table = after;
     return [...changes.map(line), ...tidy.map((change) => `tidy: ${line(change)}`)];
   }
@@ -30,7 +29,10 @@ class Bench {
 function line(change: Change): string {
   const elements = "elements" in change ? ` ${change.elements.map((element) => formatElement(change.set, element)).join(", ")}` : "";
   const where = "set" in change ? (typeof change.set === "string" ? change.set : change.set.name) : "chain" in change ? change.chain : "";
-  return `${change.op} ${where}${elements}`.replaceAll(/[0-9a-f]{16}/g, "#").trim();
+  return `${change.op} ${where}${elements}`
+    .replaceAll(/[0-9a-f]{16}/g, "#")
+    .replaceAll(/-[0-9a-f]{8}\b/g, "")
+    .trim();
 }
 
 const peer = (n: number, given: Partial<PodFacts> = {}): PodFacts =>
@@ -93,18 +95,25 @@ test("a pod of this node: its own elements, before the API has its addresses", (
   assert.equal(one.steps().length, 4);
 });
 
-test("a policy that changes rewrites its own chain; one that goes takes all of its own", () => {
+test("a policy that changes gets a chain that says it; one that goes takes all of its own", () => {
   const one = bench();
   const blocks = { podSelector: { matchLabels: { pod: "server" } }, ingress: [{ from: [{ ipBlock: { cidr: "192.0.2.0/24" } }] }] };
   one.state.setPolicy(policy("x/p", blocks));
   assert.deepEqual(one.steps(), [
     "flush chain ingress-#",
+    "delete elements ingress4 10.244.1.1 : jump ingress-#",
+    "delete elements ingress6 fd00:10:244:1::1 : jump ingress-#",
     "delete set ingress-#-0-pods4",
     "delete set ingress-#-0-pods6",
     "add set ingress-#-0-blocks4",
+    "add chain ingress-#",
+    "add elements ingress4 10.244.1.1 : jump ingress-#",
+    "add elements ingress6 fd00:10:244:1::1 : jump ingress-#",
     "add elements ingress-#-0-blocks4 192.0.2.0/24",
     "add rule ingress-#",
     "add rule ingress-#",
+    "add rule ingress-#",
+    "tidy: delete chain ingress-#",
   ]);
   one.state.removePolicy({ key: "x/p", namespace: "x" });
   const steps = one.steps();

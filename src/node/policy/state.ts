@@ -1,9 +1,12 @@
-// What is known of the cluster, and which compiled rules a change makes invalid.
+// What is known of the cluster, and what a change makes of the compiled rules.
 
 import type { Stored } from "#kube";
-import { dependsOn, type NetworkPolicy, type PodFacts, type Policy, parsePolicy, sameFacts } from "#netpol";
-import type { CompiledRule } from "./compile-rule.ts";
+import { type NetworkPolicy, type PodFacts, type Policy, parsePolicy, sameFacts } from "#netpol";
+import type { Chain } from "#nft";
+import type { CompileInput } from "./compile.ts";
 import { ruleId } from "./compile-rule.ts";
+import { KnownRules } from "./known-rules.ts";
+import { PodIndex } from "./scope.ts";
 import type { LocalPod, Subject } from "./types.ts";
 
 interface Local {
@@ -20,7 +23,12 @@ export class PolicyState {
   readonly pods: Map<string, PodFacts> = new Map();
   readonly namespaces: Map<string, Readonly<Record<string, string>>> = new Map();
   readonly policies: Map<string, Map<string, Policy>> = new Map();
-  readonly known: Map<string, CompiledRule> = new Map();
+  readonly known: KnownRules = new KnownRules();
+  readonly #index = new PodIndex();
+  readonly #versions = new Map<string, number>();
+  readonly #chains = new Map<string, Chain>();
+  /** More has changed than which pods are in which sets. */
+  isRestructured = true;
 
   constructor(nodeName: string) {
     this.#nodeName = nodeName;
@@ -28,6 +36,22 @@ export class PolicyState {
 
   subjects(): Subject[] {
     return [...this.#locals.values()].map(({ pod, facts }) => ({ addrs: pod.addrs, facts }));
+  }
+
+  /** What is compiled from is this state itself, as it is at the time. */
+  compileInput(): CompileInput {
+    const { policies, pods, namespaces, known } = this;
+    const cluster = { pods, namespaces, index: this.#index };
+    return { subjects: this.subjects(), policies, cluster, known, versions: this.#versions, chains: this.#chains };
+  }
+
+  /** The rules that have these sets get others in their place, whatever they hold: see parts.ts. */
+  renew(sets: ReadonlySet<string>): void {
+    for (const id of this.known.ownersOf(sets)) {
+      this.#versions.set(id, (this.#versions.get(id) ?? 0) + 1);
+      this.known.delete(id);
+    }
+    this.isRestructured = true;
   }
 
   knows({ namespace, name, uid }: LocalPod): boolean {
@@ -38,6 +62,7 @@ export class PolicyState {
     const key = `${pod.namespace}/${pod.name}`;
     const facts = this.#reported.get(key);
     this.#locals.set(pod.containerId, { pod, facts: facts?.uid === pod.uid ? facts : undefined });
+    this.isRestructured = true;
     this.#refresh(key);
   }
 
@@ -46,6 +71,7 @@ export class PolicyState {
     const local = this.#locals.get(containerId);
     if (local === undefined) return false;
     this.#locals.delete(containerId);
+    this.isRestructured = true;
     this.#refresh(`${local.pod.namespace}/${local.pod.name}`);
     return true;
   }
@@ -54,7 +80,11 @@ export class PolicyState {
   setPod(facts: PodFacts): boolean {
     if (sameFacts(this.#reported.get(facts.key), facts)) return false;
     this.#reported.set(facts.key, facts);
-    for (const local of this.#locals.values()) if (local.pod.uid === facts.uid) local.facts = facts;
+    for (const local of this.#locals.values()) {
+      if (local.pod.uid !== facts.uid) continue;
+      local.facts = facts;
+      this.isRestructured = true;
+    }
     this.#refresh(facts.key);
     return true;
   }
@@ -66,10 +96,13 @@ export class PolicyState {
   }
 
   setNamespace(name: string, labels: Readonly<Record<string, string>> | undefined): boolean {
-    if (JSON.stringify(this.namespaces.get(name)) === JSON.stringify(labels)) return false;
+    const before = this.namespaces.get(name);
+    if (JSON.stringify(before) === JSON.stringify(labels)) return false;
+    const pods = [...this.#index.inNamespace(name)];
+    for (const pod of pods) this.known.removePod(pod, before);
     if (labels === undefined) this.namespaces.delete(name);
     else this.namespaces.set(name, labels);
-    this.known.clear();
+    for (const pod of pods) this.known.addPod(pod, labels);
     return true;
   }
 
@@ -78,6 +111,7 @@ export class PolicyState {
     this.removePolicy(policy);
     const own = this.policies.get(policy.namespace) ?? new Map<string, Policy>();
     this.policies.set(policy.namespace, own.set(policy.key, policy));
+    this.isRestructured = true;
     return policy;
   }
 
@@ -87,6 +121,7 @@ export class PolicyState {
     if (own === undefined || old === undefined) return;
     for (const rule of old.rules) this.known.delete(ruleId(old, rule));
     own.delete(key);
+    this.isRestructured = true;
     if (own.size === 0) this.policies.delete(namespace);
   }
 
@@ -106,20 +141,11 @@ export class PolicyState {
     const before = this.pods.get(key);
     const after = this.#effective(key);
     if (sameFacts(before, after)) return;
+    const namespace = this.namespaces.get((before ?? after)?.namespace ?? "");
+    if (before !== undefined) this.known.removePod(before, namespace);
     if (after === undefined) this.pods.delete(key);
     else this.pods.set(key, after);
-    this.#invalidate([before, after].filter((pod) => pod !== undefined));
-  }
-
-  #invalidate(pods: readonly PodFacts[]): void {
-    if (this.known.size === 0) return;
-    for (const own of this.policies.values()) {
-      for (const policy of own.values()) {
-        for (const rule of policy.rules) {
-          const id = ruleId(policy, rule);
-          if (this.known.has(id) && pods.some((pod) => dependsOn(policy, rule, pod, this.namespaces))) this.known.delete(id);
-        }
-      }
-    }
+    this.#index.replace(before, after);
+    if (after !== undefined) this.known.addPod(after, namespace);
   }
 }

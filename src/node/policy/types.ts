@@ -3,6 +3,7 @@ import type { Client } from "#client";
 import type { Addr } from "#ip";
 import type { NftSocket } from "#linux";
 import type { PodFacts } from "#netpol";
+import type { Established } from "./layout.ts";
 import type { PolicyMetrics } from "./metrics.ts";
 
 /** A pod of this node, from its addresses until it is disconnected. */
@@ -26,6 +27,8 @@ export interface PoliciesOptions {
   /** In the node's network namespace; the caller's, who also closes it. */
   readonly nft: NftSocket;
   readonly logger: Logger;
+  /** What becomes of flows that a change no longer allows. Default: cut. */
+  readonly established?: Established;
   readonly signal?: AbortSignal;
 }
 

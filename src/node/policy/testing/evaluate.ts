@@ -45,6 +45,8 @@ class Walk {
         const { kind } = statement.verdict;
         if (kind === "accept" || kind === "drop" || kind === "return") return kind;
         throw new Error(`verdict ${kind}`);
+      } else if (statement.kind === "log" || statement.kind === "limit") {
+        // The packet goes on.
       } else throw new Error(`statement ${statement.kind}`);
     }
     return undefined;
