@@ -3,7 +3,7 @@
 // READY is told when the API has the node Ready: its kubelet serves, pods can be connected, other nodes and Services are reached.
 // On SIGTERM it only ends; pods, links, routes and rules stay, and the next agent goes on with them.
 import { readFileSync, writeSync } from "node:fs";
-import { errorMessage, FairleadError, InputError, systemClock } from "#base";
+import { errorMessage, FairleadError, formatMetrics, InputError, systemClock } from "#base";
 import { createEventRecorder, createHttpClient, createInformer, dropManagedFields, readKubeconfig } from "#client";
 import { formatAddr } from "#ip";
 import { ENDPOINT_SLICES, NODES, SERVICES } from "#kube";
@@ -61,6 +61,7 @@ async function main(flags: AgentFlags): Promise<void> {
     openConntrack,
     signal,
     events,
+    furtherMetrics: () => formatMetrics(network.metrics()),
     ...proxySettings(flags),
   });
   const runtime = startRuntime(flags, network.pods);

@@ -1,14 +1,14 @@
 // Brings up the network of a node once it is known which Pod CIDRs the node has: addresses, pod links, overlay.
 import type { Node } from "kubernetes-types/core/v1";
-import { errorMessage, type Logger } from "#base";
+import { errorMessage, type Logger, type Metric } from "#base";
 import type { Client, EventRecorder, Informer } from "#client";
 import { BRIDGE, createPodNetwork, type PodNetwork as PodLinks } from "#cni";
 import { formatAddr, formatPrefix, type Prefix, parseAddr } from "#ip";
 import { openIpam } from "#ipam";
 import { type NetNs, openConntrack, openNft, openRoute } from "#linux";
-import { podCidrsOf, podMtu, startMasquerade, startOverlay } from "#overlay";
-import { type LocalPod, type Policies, startPolicies } from "#policy";
-import { createHostPorts, type HostPorts, type PodPorts } from "#portmap";
+import { overlayMetrics, podCidrsOf, podMtu, startMasquerade, startOverlay } from "#overlay";
+import { type LocalPod, type Policies, policyMetrics, startPolicies } from "#policy";
+import { createHostPorts, type HostPorts, type PodPorts, portmapMetrics } from "#portmap";
 import type { PodNetwork, PodNetworkRequest, PodSandboxStatus, RuntimeService } from "#runtime";
 import type { AgentFlags } from "./flags.ts";
 
@@ -30,6 +30,7 @@ export interface NodeNetwork {
   open(runtime: Pick<RuntimeService, "listPodSandbox">): Promise<void>;
   /** Resolves when pods can be connected and other nodes are reached. */
   readonly ready: Promise<void>;
+  metrics(): Metric[];
   stop(): void;
 }
 
@@ -72,6 +73,11 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
       opened.resolve(network);
     },
     ready: Promise.all([opened.promise, overlay.ready, masquerade.ready, policies.ready]).then(() => undefined),
+    metrics: () => [
+      ...overlayMetrics(overlay.metrics, flags.overlay.name),
+      ...portmapMetrics(hostPorts.metrics),
+      ...policyMetrics(policies.metrics),
+    ],
     stop() {
       overlay.stop();
       masquerade.stop();

@@ -3,7 +3,7 @@ export { BACKENDS } from "./compile.ts";
 export { formatOverlay } from "./format.ts";
 export { compileMasquerade } from "./masquerade.ts";
 export { startMasquerade } from "./masquerade-reconcile.ts";
-export { formatMetrics, type OverlayMetrics } from "./metrics.ts";
+export { type OverlayMetrics, overlayMetrics } from "./metrics.ts";
 export { VTEP_MAC_ANNOTATION, VXLAN_LINK } from "./names.ts";
 export { peersOf, podCidrsOf } from "./nodes.ts";
 export { type Overlay, type OverlayOptions, podMtu, startOverlay } from "./reconcile.ts";

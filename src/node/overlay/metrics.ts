@@ -1,4 +1,6 @@
-/** What the overlay counts; `formatMetrics` writes it as Prometheus text (exposition format 0.0.4). */
+import { type Metric, metric } from "#base";
+
+/** What the overlay counts; `overlayMetrics` names it for Prometheus. */
 export interface OverlayMetrics {
   reconciles: number;
   failures: number;
@@ -24,9 +26,6 @@ const ROWS: readonly (readonly [keyof OverlayMetrics, "counter" | "gauge", name:
   ["problems", "gauge", "fairlead_overlay_problems", "Reasons why some Pod CIDR is not reached.", 1],
 ];
 
-export function formatMetrics(metrics: Readonly<OverlayMetrics>, backend: string): string {
-  return ROWS.map(
-    ([key, type, name, help, scale]) =>
-      `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name}{backend="${backend}"} ${metrics[key] * scale}\n`,
-  ).join("");
+export function overlayMetrics(metrics: Readonly<OverlayMetrics>, backend: string): Metric[] {
+  return ROWS.map(([key, type, name, help, scale]) => metric(name, help, type, [[{ backend }, metrics[key] * scale]]));
 }

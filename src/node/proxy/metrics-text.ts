@@ -1,20 +1,8 @@
-// Prometheus' text format, version 0.0.4. A few lines; prom-client and its like would cost every agent a megabyte.
+// What the proxy counts as Prometheus reads it, under the names that kube-proxy gives it.
+import { formatMetrics as formatAll, type Histogram, type Labels, type Metric, metric, type Sample } from "#base";
 import type { Family } from "#ip";
 import type { ProxyMode } from "./dataplane.ts";
-import type { Histogram, ProxyMetrics } from "./metrics.ts";
-
-export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
-
-type Labels = Readonly<Record<string, string>>;
-type Sample = readonly [labels: Labels, value: number];
-
-interface Metric {
-  readonly name: string;
-  readonly help: string;
-  readonly type: "counter" | "gauge" | "histogram";
-  readonly samples: readonly Sample[];
-  readonly histograms?: readonly (readonly [labels: Labels, value: Histogram])[];
-}
+import type { ProxyMetrics } from "./metrics.ts";
 
 const IP_FAMILY: Readonly<Record<Family, string>> = { 4: "IPv4", 6: "IPv6" };
 
@@ -26,9 +14,12 @@ export interface MetricsContext {
 
 /** Everything, as `/metrics` answers it. */
 export function formatMetrics(metrics: ProxyMetrics, context: MetricsContext): string {
-  return [...syncMetrics(metrics, context), ...modeMetrics(metrics, context), ...otherMetrics(metrics, context), ...processMetrics()]
-    .map(formatMetric)
-    .join("");
+  return formatAll([
+    ...syncMetrics(metrics, context),
+    ...modeMetrics(metrics, context),
+    ...otherMetrics(metrics, context),
+    ...processMetrics(),
+  ]);
 }
 
 function syncMetrics(m: ProxyMetrics, { families }: MetricsContext): Metric[] {
@@ -159,38 +150,6 @@ function processMetrics(): Metric[] {
   ];
 }
 
-function metric(name: string, help: string, type: Metric["type"], samples: readonly Sample[]): Metric {
-  return { name, help, type, samples };
-}
-
 function labelOf(family: Family): Labels {
   return { ip_family: IP_FAMILY[family] };
-}
-
-function formatMetric({ name, help, type, samples, histograms = [] }: Metric): string {
-  const lines = samples.map(([labels, value]) => line(name, labels, value));
-  return [
-    `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`,
-    ...lines,
-    ...histograms.map(([labels, h]) => formatHistogram(name, labels, h)),
-  ].join("");
-}
-
-/** Buckets are cumulative: each one holds those below it. */
-function formatHistogram(name: string, labels: Labels, { bounds, counts, sum, count }: Histogram): string {
-  let below = 0;
-  const buckets = bounds.map((bound, i) => {
-    below += counts[i] ?? 0;
-    return line(`${name}_bucket`, { ...labels, le: bound === Number.POSITIVE_INFINITY ? "+Inf" : String(bound) }, below);
-  });
-  return [...buckets, line(`${name}_sum`, labels, sum), line(`${name}_count`, labels, count)].join("");
-}
-
-function line(name: string, labels: Labels, value: number): string {
-  const pairs = Object.entries(labels).map(([label, text]) => `${label}="${text.replace(/[\\"\n]/g, escaped)}"`);
-  return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}\n`;
-}
-
-function escaped(char: string): string {
-  return char === "\n" ? "\\n" : `\\${char}`;
 }

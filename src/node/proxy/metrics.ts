@@ -1,13 +1,6 @@
 // What the proxy counts, under the names that kube-proxy gives it (k/k pkg/proxy/metrics). Times are in seconds. Text: metrics-text.ts.
+import type { Histogram } from "#base";
 import type { Family } from "#ip";
-
-export interface Histogram {
-  /** Upper bounds, the last one infinite. */
-  readonly bounds: readonly number[];
-  readonly counts: number[];
-  sum: number;
-  count: number;
-}
 
 type PerFamily<T> = Readonly<Record<Family, T>>;
 

@@ -180,6 +180,7 @@ test("stale UDP flows go, healthy ones stay through a restart", async () => {
     flow("10.96.0.11", "10.244.9.9"),
   ];
   const conntrack: ConntrackSocket = {
+    use: () => ({ count: flows.length, max: 0 }),
     list: (family) => flows.filter(({ original }) => family === undefined || original.dst.family === family),
     del: (entry) => conntrack.delMany([entry]) === 1,
     delMany: (entries) => {

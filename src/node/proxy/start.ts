@@ -54,6 +54,8 @@ export interface ProxyOptions {
   readonly healthz?: readonly AddrPort[];
   /** Where /metrics and /proxyMode are served; default: nowhere. */
   readonly metricsAt?: readonly AddrPort[];
+  /** What `metricsAt` answers besides the proxy's own, in Prometheus' text format. */
+  readonly furtherMetrics?: () => string;
   /** For what Services should be told of. */
   readonly events?: EventRecorder;
   /** Informers that the program has already; absent: ones of our own. */
@@ -189,8 +191,17 @@ function openStatus(
     logger,
   });
   const localhost = options.localhostNodePorts === true ? new LocalhostPorts({ netns, logger }) : undefined;
-  const { healthz = [], metricsAt = [] } = options;
-  const servers = new StatusServers({ netns, healthz, metricsAt, health, metrics, context: () => ({ mode, families }), logger });
+  const { healthz = [], metricsAt = [], furtherMetrics } = options;
+  const servers = new StatusServers({
+    netns,
+    healthz,
+    metricsAt,
+    health,
+    metrics,
+    ...(furtherMetrics && { furtherMetrics }),
+    context: () => ({ mode, families }),
+    logger,
+  });
   return {
     health,
     observers: [health, ports, ...(localhost === undefined ? [] : [localhost])],

@@ -1,12 +1,12 @@
 // What probes and Prometheus ask the proxy: /healthz and /livez at one place, /metrics and /proxyMode at another, as kube-proxy has them.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { errorMessage, type Logger } from "#base";
+import { EXPOSITION_TYPE, errorMessage, type Logger } from "#base";
 import { type AddrPort, formatAddrPort } from "#ip";
 import type { NetNs } from "#linux";
 import type { ProxyHealth } from "./health.ts";
 import { Listeners } from "./listen.ts";
 import type { ProxyMetrics } from "./metrics.ts";
-import { CONTENT_TYPE, formatMetrics, type MetricsContext } from "./metrics-text.ts";
+import { formatMetrics, type MetricsContext } from "./metrics-text.ts";
 
 export interface StatusOptions {
   readonly netns: NetNs | undefined;
@@ -16,6 +16,8 @@ export interface StatusOptions {
   readonly metricsAt: readonly AddrPort[];
   readonly health: ProxyHealth;
   readonly metrics: ProxyMetrics;
+  /** What else runs beside the proxy, as text of the same format. */
+  readonly furtherMetrics?: () => string;
   readonly context: () => MetricsContext;
   readonly logger: Logger;
 }
@@ -37,7 +39,11 @@ export class StatusServers {
     this.#listeners = [
       this.#serve(options.healthz, { "/healthz": () => this.#healthz(), "/livez": () => this.#livez() }),
       this.#serve(options.metricsAt, {
-        "/metrics": () => ({ status: 200, type: CONTENT_TYPE, body: formatMetrics(options.metrics, options.context()) }),
+        "/metrics": () => ({
+          status: 200,
+          type: EXPOSITION_TYPE,
+          body: formatMetrics(options.metrics, options.context()) + (options.furtherMetrics?.() ?? ""),
+        }),
         "/proxyMode": () => ({ status: 200, type: "text/plain; charset=utf-8", body: options.context().mode }),
         "/healthz": () => ({ status: 200, type: "text/plain; charset=utf-8", body: "ok" }),
       }),
