@@ -70,6 +70,7 @@ function keptOpen(nft: NftSocket): NftSocket {
     apply: (changes) => nft.apply(changes),
     applyAll: (groups) => nft.applyAll(groups),
     list: (table, open) => nft.list(table, open),
+    chains: (table) => nft.chains(table),
     elements: (table, set) => nft.elements(table, set),
     tables: () => nft.tables(),
     generation: () => nft.generation(),

@@ -144,7 +144,8 @@ export interface Table extends TableId {
 
 /** One step of a transaction. All steps of a transaction happen, or none. */
 export type Change =
-  | { readonly op: "add table"; readonly table: TableId; readonly comment?: string }
+  /** `owned`: nobody but this socket may change it, and it goes when the socket is closed (Linux >= 5.12). */
+  | { readonly op: "add table"; readonly table: TableId; readonly comment?: string; readonly owned?: boolean }
   | { readonly op: "delete table"; readonly table: TableId }
   | { readonly op: "add set"; readonly table: TableId; readonly set: SetHeader }
   | { readonly op: "delete set"; readonly table: TableId; readonly set: string }

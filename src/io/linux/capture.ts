@@ -1,21 +1,9 @@
-// Packets as they pass a link: an AF_PACKET socket (packet(7)). Needs CAP_NET_RAW in the namespace.
-import { closeSync } from "node:fs";
-import { bind, type FdWatch, ioctl, recvfrom, setsockoptInt, socket, watchFd } from "./ffi.ts";
-import { isErrno, KernelError } from "./kernel-error.ts";
+// Packets as they pass links: what tests wait for, and streams for those who watch.
+import { type FdWatch, watchFd } from "./ffi.ts";
+import { KernelError } from "./kernel-error.ts";
+import { PacketSocket, type ReceivedFrame } from "./packet-socket.ts";
 import { openRoute } from "./route/index.ts";
 import type { NetNs } from "./types.ts";
-import { ETH_P_ALL, PACKET_OUTGOING, SIOCGSTAMPNS_OLD } from "./uapi/if_packet.ts";
-import {
-  AF_PACKET,
-  MSG_DONTWAIT,
-  MSG_TRUNC,
-  SO_RCVBUF,
-  SO_RCVBUFFORCE,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_RAW,
-  SOL_SOCKET,
-} from "./uapi/socket.ts";
 
 export interface CapturedPacket {
   /** Milliseconds since the Unix epoch, to the microsecond. */
@@ -53,72 +41,59 @@ interface Waiter {
 
 /** Captures every frame that passes `link`, in both directions, from when this returns. Does not keep the process alive. */
 export function capture(ns: NetNs, link: string, options: CaptureOptions = {}): Capture {
-  return new PacketCapture(openCapture(ns, link), link, options.snaplen ?? 65_535);
-}
-
-function openCapture(ns: NetNs, link: string): number {
   const op = `capture packets on "${link}"`;
   const route = openRoute(ns);
-  const index = route.links.get(link)?.index;
+  const linkIndex = route.links.get(link)?.index;
   route.close();
-  if (index === undefined) throw new KernelError({ op, errno: 19, detail: `there is no link "${link}"`, facts: { link } });
-  // Protocol 0 receives nothing until the socket is bound, so no packet of another link gets in.
-  const fd = ns.run(() => socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  try {
-    setReceiveBuffer(fd, 8 << 20);
-    enableTimestamps(fd);
-    // struct sockaddr_ll
-    const addr = Buffer.alloc(20);
-    addr.writeUInt16LE(AF_PACKET, 0);
-    addr.writeUInt16BE(ETH_P_ALL, 2);
-    addr.writeInt32LE(index, 4);
-    bind(fd, addr, op);
-    return fd;
-  } catch (err) {
-    closeSync(fd);
-    throw err;
-  }
+  if (linkIndex === undefined) throw new KernelError({ op, errno: 19, detail: `there is no link "${link}"`, facts: { link } });
+  return new PacketCapture(new PacketSocket(ns, { linkIndex, snaplen: options.snaplen ?? 65_535, op }), link);
 }
 
-function setReceiveBuffer(fd: number, bytes: number): void {
-  try {
-    setsockoptInt(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes);
-  } catch (err) {
-    if (!isErrno(err, "EPERM")) throw err;
-    setsockoptInt(fd, SOL_SOCKET, SO_RCVBUF, bytes);
-  }
+export interface FrameStreamOptions {
+  /** Bytes of each frame; default 256. */
+  readonly snaplen?: number;
+  /** Classic BPF, struct sock_filter after struct sock_filter; absent: all frames. */
+  readonly filter?: Uint8Array;
 }
 
-/** Asking for the time of the last packet makes the kernel remember it from then on (net/core/sock.c sock_gettstamp). */
-function enableTimestamps(fd: number): void {
-  try {
-    timestampMs(fd);
-  } catch (err) {
-    if (!isErrno(err, "ENOENT")) throw err;
-  }
-}
-
-function timestampMs(fd: number): number {
-  const timespec = Buffer.alloc(16);
-  ioctl(fd, SIOCGSTAMPNS_OLD, timespec, "read the time of a packet");
-  return Number(timespec.readBigInt64LE(0)) * 1000 + Math.floor(Number(timespec.readBigInt64LE(8)) / 1000) / 1000;
+/**
+ * Calls `onFrame` with every frame that passes any link of the namespace, from when this returns. `drain` takes in what has come
+ * until now. Does not keep the process alive.
+ */
+export function streamFrames(
+  ns: NetNs,
+  onFrame: (frame: ReceivedFrame) => void,
+  options: FrameStreamOptions = {},
+): { drain(): void; close(): void } {
+  const op = `capture packets in network namespace ${ns.path}`;
+  const { snaplen = 256, filter } = options;
+  const packets = new PacketSocket(ns, { linkIndex: 0, snaplen, op, ...(filter && { filter }) });
+  const drain = (): void => {
+    for (let frame = packets.receive(); frame !== undefined; frame = packets.receive()) onFrame(frame);
+  };
+  const watch = watchFd(packets.fd, drain);
+  watch.unref();
+  return {
+    drain,
+    close() {
+      watch.close();
+      packets.close();
+    },
+  };
 }
 
 class PacketCapture implements Capture {
-  readonly #fd: number;
+  readonly #socket: PacketSocket;
   readonly #link: string;
   readonly #watch: FdWatch;
-  readonly #buf: Buffer;
-  readonly #addr = Buffer.alloc(20);
   readonly #packets: CapturedPacket[] = [];
   readonly #waiters = new Set<Waiter>();
   #open = true;
 
-  constructor(fd: number, link: string, snaplen: number) {
-    this.#fd = fd;
+  constructor(packets: PacketSocket, link: string) {
+    this.#socket = packets;
     this.#link = link;
-    this.#buf = Buffer.allocUnsafeSlow(snaplen);
-    this.#watch = watchFd(fd, () => this.#receive());
+    this.#watch = watchFd(packets.fd, () => this.#receive());
     this.#watch.unref();
   }
 
@@ -146,7 +121,7 @@ class PacketCapture implements Capture {
     this.#receive();
     this.#open = false;
     this.#watch.close();
-    closeSync(this.#fd);
+    this.#socket.close();
     for (const waiter of this.#waiters) waiter.reject(this.#closedError());
     this.#waiters.clear();
   }
@@ -161,10 +136,8 @@ class PacketCapture implements Capture {
 
   #receive(): void {
     if (!this.#open) return;
-    for (;;) {
-      const packet = this.#receiveOne();
-      if (packet === "none") return;
-      if (packet === "down") continue;
+    for (let frame = this.#socket.receive(); frame !== undefined; frame = this.#socket.receive()) {
+      const packet = capturedPacket(frame);
       this.#packets.push(packet);
       for (const waiter of this.#waiters) {
         if (!waiter.wanted(packet)) continue;
@@ -173,24 +146,8 @@ class PacketCapture implements Capture {
       }
     }
   }
+}
 
-  #receiveOne(): CapturedPacket | "none" | "down" {
-    let length: number | undefined;
-    try {
-      length = recvfrom(this.#fd, this.#buf, MSG_DONTWAIT | MSG_TRUNC, this.#addr);
-    } catch (err) {
-      // Told once when the link goes down; packets come again when it is up.
-      if (isErrno(err, "ENETDOWN")) return "down";
-      throw err;
-    }
-    if (length === undefined) return "none";
-    const pkttype = this.#addr.readUInt8(10);
-    return {
-      atMs: timestampMs(this.#fd),
-      direction: pkttype === PACKET_OUTGOING ? "out" : "in",
-      to: PKTTYPES[pkttype] ?? "otherhost",
-      data: Uint8Array.from(this.#buf.subarray(0, Math.min(length, this.#buf.length))),
-      length,
-    };
-  }
+function capturedPacket({ timeNs, direction, pkttype, data, length }: ReceivedFrame): CapturedPacket {
+  return { atMs: Number(timeNs / 1000n) / 1000, direction, to: PKTTYPES[pkttype] ?? "otherhost", data, length };
 }

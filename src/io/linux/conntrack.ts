@@ -2,7 +2,7 @@
 import { type Addr, addrFromBytes, type Family, formatAddrPort } from "#ip";
 import { isErrno, KernelError } from "./kernel-error.ts";
 import { type AttrReader, MessageWriter, type NetlinkMessage, NetlinkSocket, type Refusal, refusalError } from "./netlink/index.ts";
-import type { ConntrackEntry, ConntrackSocket, NetNs, Tuple } from "./types.ts";
+import type { ConntrackEntry, ConntrackSocket, ConntrackUse, NetNs, Tuple } from "./types.ts";
 import { NETLINK_NETFILTER, NLM_F_DUMP } from "./uapi/netlink.ts";
 import {
   CTA_ID,
@@ -20,6 +20,8 @@ import {
   CTA_PROTO_ICMPV6_TYPE,
   CTA_PROTO_NUM,
   CTA_PROTO_SRC_PORT,
+  CTA_STATS_GLOBAL_ENTRIES,
+  CTA_STATS_GLOBAL_MAX_ENTRIES,
   CTA_STATUS,
   CTA_TIMEOUT,
   CTA_TUPLE_IP,
@@ -29,6 +31,7 @@ import {
   CTA_ZONE,
   IPCTNL_MSG_CT_DELETE,
   IPCTNL_MSG_CT_GET,
+  IPCTNL_MSG_CT_GET_STATS,
   NFNL_SUBSYS_CTNETLINK,
 } from "./uapi/nfnetlink_conntrack.ts";
 import { AF_INET, AF_INET6, AF_UNSPEC } from "./uapi/socket.ts";
@@ -144,6 +147,20 @@ class KernelConntrack implements ConntrackSocket {
     beginConntrack(w, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
     w.end();
     return this.#netlink.dump(w, readConntrack, `list ${family === undefined ? "all" : `IPv${family}`} connections`);
+  }
+
+  use(): ConntrackUse {
+    const w = new MessageWriter(64);
+    beginConntrack(w, IPCTNL_MSG_CT_GET_STATS, 0, undefined);
+    w.end();
+    const [reply] = this.#netlink.request(w, "count connections");
+    const use = { count: 0, max: 0 };
+    const attrs = reply?.attrs(NFGENMSG_BYTES);
+    while (attrs?.next() === true) {
+      if (attrs.type === CTA_STATS_GLOBAL_ENTRIES) use.count = attrs.u32be();
+      else if (attrs.type === CTA_STATS_GLOBAL_MAX_ENTRIES) use.max = attrs.u32be();
+    }
+    return use;
   }
 
   del(entry: ConntrackEntry): boolean {

@@ -2,6 +2,7 @@
 // Nothing else imports koffi. All calls are synchronous and act on the calling thread (setns, unshare, prctl are per thread).
 import koffi from "koffi";
 import { KernelError } from "./kernel-error.ts";
+import { SO_ATTACH_FILTER, SOL_SOCKET } from "./uapi/socket.ts";
 
 const libc: ReturnType<typeof koffi.load> = koffi.load(null);
 
@@ -20,6 +21,9 @@ const c: {
   readonly recvfrom: C<
     [fd: number, data: Uint8Array, length: number, flags: number, addr: Uint8Array | null, addrLength: Uint32Array | null]
   >;
+  readonly connect: C<[fd: number, addr: Uint8Array, length: number]>;
+  readonly getsockname: C<[fd: number, addr: Uint8Array, length: Uint32Array]>;
+  readonly recvmsg: C<[fd: number, msghdr: Uint8Array, flags: number]>;
   readonly poll: C<[fds: Uint8Array, count: number, timeoutMs: number]>;
   readonly ioctl: C<[fd: number, request: number, argument: Uint8Array]>;
   readonly ioctlInt: C<[fd: number, request: number, argument: number]>;
@@ -46,6 +50,9 @@ const c: {
   getsockopt: libc.func("int getsockopt(int, int, int, void *, void *)"),
   sendto: libc.func("long sendto(int, void *, size_t, int, void *, uint32_t)"),
   recvfrom: libc.func("long recvfrom(int, void *, size_t, int, void *, void *)"),
+  connect: libc.func("int connect(int, void *, uint32_t)"),
+  getsockname: libc.func("int getsockname(int, void *, void *)"),
+  recvmsg: libc.func("long recvmsg(int, void *, int)"),
   poll: libc.func("int poll(void *, unsigned long, int)"),
   ioctl: libc.func("int ioctl(int, unsigned long, void *)"),
   ioctlInt: libc.func("ioctl", "int", ["int", "unsigned long", "long"]),
@@ -110,6 +117,52 @@ export function recvfrom(fd: number, data: Uint8Array, flags: number, addr: Uint
   if (length >= 0) return length;
   if (koffi.errno() === koffi.os.errno["EAGAIN"]) return undefined;
   return check(length, "receive", { fd });
+}
+
+/** True when the connection stands, false when it is under way (a socket that does not wait). */
+export function connect(fd: number, addr: Uint8Array, op = "connect a socket"): boolean {
+  const result = c.connect(fd, addr, addr.length);
+  if (result < 0 && koffi.errno() === koffi.os.errno["EINPROGRESS"]) return false;
+  check(result, op);
+  return true;
+}
+
+/** Writes a socket's own address to `addr`. */
+export function getsockname(fd: number, addr: Uint8Array): void {
+  check(c.getsockname(fd, addr, Uint32Array.of(addr.length)), "ask for a socket's address");
+}
+
+/** What recvmsg(2) writes to. */
+export interface MessageBuffers {
+  readonly data: Uint8Array;
+  readonly addr: Uint8Array;
+  readonly control: Uint8Array;
+}
+
+/** The lengths of what was received, or undefined when there is nothing now. */
+export function recvmsg(fd: number, buffers: MessageBuffers, flags: number): { data: number; control: number } | undefined {
+  const { data, addr, control } = buffers;
+  const iovec = BigUint64Array.of(koffi.address(data), BigInt(data.length));
+  // struct msghdr on a machine of 64 bits: name, namelen, iov, iovlen, control, controllen, flags.
+  const msghdr = BigUint64Array.of(
+    koffi.address(addr),
+    BigInt(addr.length),
+    koffi.address(iovec),
+    1n,
+    koffi.address(control),
+    BigInt(control.length),
+    0n,
+  );
+  const length = c.recvmsg(fd, new Uint8Array(msghdr.buffer), flags);
+  if (length < 0 && koffi.errno() === koffi.os.errno["EAGAIN"]) return undefined;
+  return { data: check(length, "receive a message", { fd }), control: Number(msghdr[5]) };
+}
+
+/** SO_ATTACH_FILTER: only packets for which the classic BPF program (struct sock_filter, 8 bytes each) returns more than 0 come in. */
+export function attachFilter(fd: number, program: Uint8Array): void {
+  // struct sock_fprog: the number of instructions, and where they are.
+  const fprog = BigUint64Array.of(BigInt(program.length / 8), koffi.address(program));
+  check(c.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, new Uint8Array(fprog.buffer), 16), "attach a packet filter", { fd });
 }
 
 /** Blocks the thread until `fd` is readable; false after `timeoutMs`. */
@@ -242,6 +295,32 @@ export function watchFd(fd: number, onReadable: () => void): FdWatch {
     },
     ref: () => handle.ref(),
     unref: () => handle.unref(),
+  };
+}
+
+/**
+ * Calls `onEvent` when `fd` may be written, has something to read, or has an error. An error ends a uv_poll_t's work (uv__poll_io), so
+ * it is started again: `onEvent` must take the error off the socket, or close the watch.
+ */
+export function watchSocket(fd: number, onEvent: () => void, options: { readonly writable?: boolean } = {}): FdWatch {
+  const events = { readable: true, writable: options.writable ?? false };
+  const watch = koffi.node.poll(fd, events, onPoll);
+  let open = true;
+  function onPoll(): void {
+    watch.stop();
+    setImmediate(() => {
+      if (open) onEvent();
+      if (open) watch.start(events, onPoll);
+    });
+  }
+  return {
+    close() {
+      if (!open) return;
+      open = false;
+      watch.close();
+    },
+    ref: () => watch.ref(),
+    unref: () => watch.unref(),
   };
 }
 

@@ -1,6 +1,6 @@
 /** The kernel over FFI: network namespaces, rtnetlink, nf_tables, conntrack, processes in namespaces. */
 export { type Capability, dropCapabilities, parseCapability, setNoNewPrivileges } from "./capabilities.ts";
-export { type Capture, type CapturedPacket, type CaptureOptions, capture } from "./capture.ts";
+export { type Capture, type CapturedPacket, type CaptureOptions, capture, type FrameStreamOptions, streamFrames } from "./capture.ts";
 export {
   type Orphan,
   reapOrphans,
@@ -13,6 +13,7 @@ export { openConntrack } from "./conntrack.ts";
 export { mkfifo, restoreSignal, ticksPerSecond } from "./ffi.ts";
 export * from "./ipvs/index.ts";
 export { errnoName, isErrno, KernelError } from "./kernel-error.ts";
+export { type ListeningSocket, listListeners, type SocketOwner, socketOwners } from "./listeners.ts";
 export {
   bindMount,
   joinMountNamespace,
@@ -31,6 +32,7 @@ export { netns } from "./netns.ts";
 export * from "./nftables/index.ts";
 export { inNamespaces, type NamespaceKind, type Namespaces, type SpawnInOptions, spawnIn } from "./process.ts";
 export { openRoute } from "./route/index.ts";
+export { netnsIds } from "./route/netns-ids.ts";
 export { connectSocket, listenFd, udpFd } from "./sockets.ts";
 export { openTerminal, setControllingTerminal, setTerminalSize, type TerminalSize } from "./terminal.ts";
 export type * from "./types.ts";

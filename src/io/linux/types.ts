@@ -62,6 +62,8 @@ export interface Link {
   readonly masterIndex: number | undefined;
   /** The other end of a veth, in the namespace where it is. */
   readonly peerIndex: number | undefined;
+  /** Number of the peer's namespace, as this one counts others (`netnsIds`); absent: it is this one. */
+  readonly peerNetnsId?: number;
   /** What a vlan, macvlan or vxlan stands on. */
   readonly parentIndex?: number | undefined;
   /** Set on ports of a bridge. */
@@ -173,7 +175,14 @@ export interface ConntrackEntry {
   readonly status: number;
 }
 
+/** How many connections a namespace has, and how many each may have (0: no limit). */
+export interface ConntrackUse {
+  readonly count: number;
+  readonly max: number;
+}
+
 export interface ConntrackSocket {
+  use(): ConntrackUse;
   /** Of both families unless told. The kernel goes through all of its table either way: 262,144 buckets, where there is memory, take 10 ms. */
   list(family?: Family): ConntrackEntry[];
   /** Returns false when the entry was gone already. */

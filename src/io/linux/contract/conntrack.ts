@@ -22,6 +22,8 @@ export function conntrackContract({ conntrack, insert }: ConntrackWorld): void {
       insert([tuple, { ...tuple, srcPort: 40_001 }]);
       const entries = conntrack.list(family);
       assert.equal(entries.length, 2);
+      assert.equal(conntrack.use().count, 2);
+      assert.ok(conntrack.use().max >= 0);
       const entry = entries.find((e) => e.original.srcPort === 40_000);
       assert.ok(entry !== undefined);
       assert.deepEqual(entry.original, tuple);

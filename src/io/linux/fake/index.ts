@@ -39,6 +39,7 @@ export class FakeKernel {
   readonly openConntrack = (ns: NetNs): ConntrackSocket => {
     const state = stateOf(ns);
     return {
+      use: () => ({ count: state.conntrack.length, max: 0 }),
       list: (family) => state.conntrack.filter((entry) => family === undefined || entry.original.src.family === family),
       del: (entry) => delEntry(state, entry),
       delMany: (entries) => entries.filter((entry) => delEntry(state, entry)).length,

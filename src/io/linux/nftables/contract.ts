@@ -75,8 +75,10 @@ export const NFT_CONTRACT: readonly NftContractCase[] = [
     name: "a table with one of everything is listed as it was written",
     run(nft) {
       assert.equal(nft.list(SAMPLE), undefined);
+      assert.equal(nft.chains(SAMPLE), undefined);
       nft.apply(diffTable(undefined, SAMPLE).changes);
       assert.deepEqual(diffTable(nft.list(SAMPLE), SAMPLE), { changes: [], cleanup: [] });
+      assert.deepEqual(nft.chains(SAMPLE), nft.list(SAMPLE)?.chains);
       assert.deepEqual(
         nft.tables().map(({ name }) => name),
         ["sample"],

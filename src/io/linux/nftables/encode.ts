@@ -14,6 +14,7 @@ export function encodeChange(w: MessageWriter, change: Change): void {
     case "add table":
       beginMessage(w, n.NFT_MSG_NEWTABLE, change.table.family, NLM_F_CREATE);
       w.string(n.NFTA_TABLE_NAME, change.table.name);
+      if (change.owned === true) w.u32be(n.NFTA_TABLE_FLAGS, n.NFT_TABLE_F_OWNER);
       if (change.comment !== undefined) w.attrBytes(n.NFTA_TABLE_USERDATA, encodeComment(change.comment));
       w.end();
       return;

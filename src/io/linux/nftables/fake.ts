@@ -103,6 +103,11 @@ export class FakeNft implements NftSocket {
     return { family, name, ...(comment !== undefined && { comment }), sets, chains: [...found.chains.values()] };
   }
 
+  chains(table: TableId): readonly Chain[] | undefined {
+    const found = this.#tables.get(idOf(table));
+    return found && [...found.chains.values()];
+  }
+
   elements(table: TableId, set: SetHeader): readonly Element[] {
     return [...(this.#tables.get(idOf(table))?.sets.get(set.name)?.elements.values() ?? [])];
   }

@@ -1,5 +1,5 @@
 // nf_tables over netlink: transactions go out as one batch, tables come back as dumps.
-import type { Change, Element, NftSet, Rule, SetHeader, Table, TableId } from "#nft";
+import type { Chain, Change, Element, NftSet, Rule, SetHeader, Table, TableId } from "#nft";
 import { isErrno, KernelError } from "../kernel-error.ts";
 import { type AttrReader, MessageWriter, type NetlinkMessage, NetlinkSocket, type Refusal, splitMessages } from "../netlink/index.ts";
 import type { NetNs } from "../types.ts";
@@ -153,6 +153,20 @@ class KernelNft implements NftSocket {
     if (found === undefined) return undefined;
     const headers = this.#dump(table, n.NFT_MSG_GETSET, op, (message) => decodeSet(message));
     const sets = headers.map((header): NftSet => ({ ...header, elements: this.#elements(table, header, open) }));
+    return { ...found, sets, chains: this.#chains(table, headers, op) };
+  }
+
+  chains(table: TableId): readonly Chain[] | undefined {
+    const op = `list the chains of nftables table ${table.family} ${table.name}`;
+    if (this.#table(table, op) === undefined) return undefined;
+    return this.#chains(
+      table,
+      this.#dump(table, n.NFT_MSG_GETSET, op, (message) => decodeSet(message)),
+      op,
+    );
+  }
+
+  #chains(table: TableId, headers: readonly SetHeader[], op: string): Chain[] {
     const byName = new Map(headers.map((header) => [header.name, header]));
     const rules = new Map<string, Rule[]>();
     for (const { chain, rule } of this.#dump(table, n.NFT_MSG_GETRULE, op, (message) => decodeRule(message, byName))) {
@@ -161,7 +175,7 @@ class KernelNft implements NftSocket {
       else list.push(rule);
     }
     const chains = this.#dump(table, n.NFT_MSG_GETCHAIN, op, (message) => decodeChain(message, table.name));
-    return { ...found, sets, chains: chains.map((chain) => ({ ...chain, rules: rules.get(chain.name) ?? [] })) };
+    return chains.map((chain) => ({ ...chain, rules: rules.get(chain.name) ?? [] }));
   }
 
   #table({ family, name }: TableId, op: string): Omit<Table, "sets" | "chains"> | undefined {

@@ -14,6 +14,7 @@ import {
   IFLA_INFO_SLAVE_DATA,
   IFLA_INFO_SLAVE_KIND,
   IFLA_LINK,
+  IFLA_LINK_NETNSID,
   IFLA_LINKINFO,
   IFLA_MASTER,
   IFLA_MTU,
@@ -64,6 +65,7 @@ export function readLink(message: NetlinkMessage): Link {
     stats: { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 },
   };
   let lower: number | undefined;
+  let netnsId: number | undefined;
   let info: ReturnType<typeof readInfo> | undefined;
   const attrs = message.attrs(IFINFOMSG_BYTES);
   while (attrs.next()) {
@@ -72,6 +74,7 @@ export function readLink(message: NetlinkMessage): Link {
     else if (attrs.type === IFLA_MTU) link.mtu = attrs.u32();
     else if (attrs.type === IFLA_MASTER) link.masterIndex = attrs.u32();
     else if (attrs.type === IFLA_LINK) lower = attrs.u32();
+    else if (attrs.type === IFLA_LINK_NETNSID) netnsId = attrs.i32();
     else if (attrs.type === IFLA_OPERSTATE) link.operState = OPER_STATES[attrs.u8()] ?? "unknown";
     else if (attrs.type === IFLA_LINKINFO) info = readInfo(attrs.nested());
     else if (attrs.type === IFLA_STATS64) link.stats = readStats(message.buf, attrs.start);
@@ -83,6 +86,7 @@ export function readLink(message: NetlinkMessage): Link {
     kind,
     peerIndex: kind === "veth" ? lower : undefined,
     parentIndex,
+    ...(kind === "veth" && netnsId !== undefined && { peerNetnsId: netnsId }),
     ...(vxlan && { vxlan }),
     ...(bridgePort && { bridgePort }),
   };

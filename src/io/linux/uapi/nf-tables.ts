@@ -19,6 +19,10 @@ export const NFT_MSG_NEWSETELEM = 12;
 export const NFT_MSG_GETSETELEM = 13;
 export const NFT_MSG_DELSETELEM = 14;
 export const NFT_MSG_GETGEN = 16;
+export const NFT_MSG_TRACE = 17;
+
+/** linux/netfilter/nfnetlink.h */
+export const NFNLGRP_NFTRACE = 9;
 
 export const NFTA_LIST_ELEM = 1;
 
@@ -40,7 +44,10 @@ export const INET_HOOKS = { prerouting: 0, input: 1, forward: 2, output: 3, post
 export const NF_NETDEV_INGRESS = 0;
 
 export const NFTA_TABLE_NAME = 1;
+export const NFTA_TABLE_FLAGS = 2;
 export const NFTA_TABLE_USERDATA = 6;
+/** Linux >= 5.12. */
+export const NFT_TABLE_F_OWNER = 2;
 
 export const NFTA_HOOK_HOOKNUM = 1;
 export const NFTA_HOOK_PRIORITY = 2;
@@ -99,6 +106,23 @@ export const NFTA_DATA_VALUE = 1;
 export const NFTA_DATA_VERDICT = 2;
 export const NFTA_VERDICT_CODE = 1;
 export const NFTA_VERDICT_CHAIN = 2;
+
+export const NFTA_TRACE_TABLE = 1;
+export const NFTA_TRACE_CHAIN = 2;
+export const NFTA_TRACE_RULE_HANDLE = 3;
+export const NFTA_TRACE_TYPE = 4;
+export const NFTA_TRACE_VERDICT = 5;
+export const NFTA_TRACE_ID = 6;
+export const NFTA_TRACE_NETWORK_HEADER = 8;
+export const NFTA_TRACE_TRANSPORT_HEADER = 9;
+export const NFTA_TRACE_IIF = 10;
+export const NFTA_TRACE_OIF = 12;
+export const NFTA_TRACE_MARK = 14;
+export const NFTA_TRACE_NFPROTO = 15;
+export const NFTA_TRACE_POLICY = 16;
+export const NFT_TRACETYPE_POLICY = 1;
+export const NFT_TRACETYPE_RETURN = 2;
+export const NFT_TRACETYPE_RULE = 3;
 
 export const NFTA_EXPR_NAME = 1;
 export const NFTA_EXPR_DATA = 2;

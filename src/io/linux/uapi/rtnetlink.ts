@@ -14,6 +14,7 @@ export const RTM_GETNEIGH = 30;
 export const RTM_NEWRULE = 32;
 export const RTM_DELRULE = 33;
 export const RTM_GETRULE = 34;
+export const RTM_GETNSID = 90;
 
 export const RTA_DST = 1;
 export const RTA_SRC = 2;
