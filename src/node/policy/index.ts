@@ -1,5 +1,5 @@
 /** NetworkPolicy: who may reach the pods of this node, and whom they may reach. */
-export type { PolicyMetrics } from "./metrics.ts";
+export { type PolicyMetrics, policyMetrics } from "./metrics.ts";
 export { startPolicies } from "./start.ts";
 export { type PolicyObjects, PolicyTables } from "./tables.ts";
 export type { LocalPod, Policies, PoliciesOptions } from "./types.ts";
