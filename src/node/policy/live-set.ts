@@ -30,6 +30,7 @@ export class LiveSet {
   readonly set: NftSet;
   readonly scopes: readonly Scope[];
   readonly #header: SetHeader;
+  #snapshot: NftSet | undefined;
   readonly #elementsOf: LiveSetOptions["elementsOf"];
   readonly #elements = new Map<string, Element>();
   /** How many pods beside the first have an element. */
@@ -46,6 +47,7 @@ export class LiveSet {
         return taken();
       },
     };
+    liveSets.set(this.set, this);
     this.scopes = scopes;
     this.#elementsOf = elementsOf;
   }
@@ -92,8 +94,15 @@ export class LiveSet {
       if (before !== undefined && now === undefined) remove.push(before);
       if (before === undefined && now !== undefined) add.push(now);
     }
+    if (this.#before.size > 0) this.#snapshot = undefined;
     this.#before.clear();
     return { set: this.#header, remove, add };
+  }
+
+  /** The set as it is now, for good: the same object until it changes. */
+  snapshot(): NftSet {
+    if (this.isChanged || this.#snapshot === undefined) this.#snapshot = { ...this.#header, elements: [...this.#elements.values()] };
+    return this.#snapshot;
   }
 
   #put({ text, element }: Keyed): void {
@@ -110,6 +119,13 @@ export class LiveSet {
   #remember(text: string): void {
     if (!this.#before.has(text)) this.#before.set(text, this.#elements.get(text));
   }
+}
+
+const liveSets = new WeakMap<NftSet, LiveSet>();
+
+/** For whoever keeps a table beyond the next change. */
+export function snapshotOf(set: NftSet): NftSet {
+  return liveSets.get(set)?.snapshot() ?? set;
 }
 
 /** A pod may be in many sets: its address is written once. */

@@ -2,8 +2,9 @@
 import type { Namespace, Pod } from "kubernetes-types/core/v1";
 import { keyOf, type Stored } from "#kube";
 import { type NetworkPolicy, podFacts } from "#netpol";
-import type { Table } from "#nft";
+import type { Chain, Table } from "#nft";
 import { compile } from "./compile.ts";
+import { snapshotOf } from "./live-set.ts";
 import { PolicyState } from "./state.ts";
 import type { Subject } from "./types.ts";
 
@@ -43,6 +44,7 @@ export class PolicyTables {
   readonly #namespaces = new Known<Stored<Namespace>>();
   readonly #policies = new Known<Stored<NetworkPolicy>>();
   readonly #tables = new Map<string, Table>();
+  readonly #chains = new Map<string, Map<string, Chain>>();
 
   /** Costs what has changed since the last time. */
   update({ pods, namespaces, networkPolicies }: PolicyObjects): void {
@@ -71,14 +73,19 @@ export class PolicyTables {
   table(nodeName: string): Table {
     const made = this.#tables.get(nodeName);
     if (made !== undefined) return made;
-    const { policies, pods, namespaces, known } = this.#state;
+    const { pods, known } = this.#state;
+    known.takePatches();
     const subjects: Subject[] = [];
     for (const facts of pods.values()) {
       if (facts.nodeName === nodeName && facts.isPeer && facts.addrs.length > 0) subjects.push({ addrs: facts.addrs, facts });
     }
     const rules = new Map(known);
-    const { table } = compile({ subjects, policies, cluster: { pods, namespaces }, known: rules });
-    for (const [id, rule] of rules) known.set(id, rule);
+    const chains = this.#chains.get(nodeName) ?? new Map<string, Chain>();
+    this.#chains.set(nodeName, chains);
+    const compiled = compile({ ...this.#state.compileInput(), subjects, known: rules, chains });
+    for (const [id, rule] of rules) if (known.get(id) !== rule) known.set(id, rule);
+    // The state goes on, and its sets with it.
+    const table: Table = { ...compiled.table, sets: compiled.table.sets.map(snapshotOf) };
     this.#tables.set(nodeName, table);
     return table;
   }
