@@ -1,4 +1,5 @@
 /** The Kubernetes API as data: kinds, selectors, quantities, patches, defaults, validation. */
+export type * from "./cluster-network-policy.ts";
 export { humanAge, humanDuration } from "./duration.ts";
 export {
   checkFieldSelector,

@@ -22,6 +22,7 @@ import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import type { Event } from "kubernetes-types/events/v1";
 import type { Ingress, IngressClass, NetworkPolicy } from "kubernetes-types/networking/v1";
 import type { IPAddress as IPAddressV1alpha1, ServiceCIDR as ServiceCIDRV1alpha1 } from "kubernetes-types/networking/v1alpha1";
+import type { ClusterNetworkPolicy } from "./cluster-network-policy.ts";
 import type { KubeObject, Resource } from "./types.ts";
 
 /** kubernetes-types has these two in v1alpha1 only; v1 (Kubernetes 1.33) has the same fields. */
@@ -279,6 +280,17 @@ export const NETWORK_POLICIES: Resource<NetworkPolicy> = {
   shortNames: ["netpol"],
   categories: [],
   namespaced: true,
+};
+
+export const CLUSTER_NETWORK_POLICIES: Resource<ClusterNetworkPolicy> = {
+  group: "policy.networking.k8s.io",
+  version: "v1alpha2",
+  kind: "ClusterNetworkPolicy",
+  plural: "clusternetworkpolicies",
+  singular: "clusternetworkpolicy",
+  shortNames: ["cnp"],
+  categories: [],
+  namespaced: false,
 };
 
 export const INGRESSES: Resource<Ingress> = {

@@ -131,7 +131,8 @@ function parsePorts(ports: readonly NetworkPolicyPort[], at: string, report: Rep
   return { numbers: mergePorts(numbers), names };
 }
 
-function mergePorts(intervals: readonly PortInterval[]): PortInterval[] {
+/** Sorted, with what overlaps or touches made one. */
+export function mergePorts(intervals: readonly PortInterval[]): PortInterval[] {
   const out: PortInterval[] = [];
   for (const interval of intervals.toSorted((a, b) => a.protocol - b.protocol || a.first - b.first)) {
     const before = out.at(-1);

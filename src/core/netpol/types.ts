@@ -2,6 +2,7 @@ import type { NetworkPolicy, NetworkPolicySpec } from "kubernetes-types/networki
 import type { Addr, Family } from "#ip";
 import type { Labels, ParsedLabelSelector } from "#kube";
 import type { Interval } from "#nft";
+import type { NodeFacts } from "./cluster-types.ts";
 
 export type Direction = "ingress" | "egress";
 
@@ -72,6 +73,8 @@ export interface Cluster {
   readonly pods: ReadonlyMap<string, PodFacts>;
   /** Labels by name. */
   readonly namespaces: ReadonlyMap<string, Labels>;
+  /** Only ClusterNetworkPolicies with `nodes` ask. Absent: none are known. */
+  readonly nodes?: readonly NodeFacts[];
 }
 
 export type { NetworkPolicy };
