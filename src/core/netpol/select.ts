@@ -8,7 +8,7 @@ export function selects(policy: Pick<Policy, "namespace" | "subjects">, pod: Pic
 }
 
 /** A namespace that is not known (yet) is nobody's: what allows may come late. */
-function isPeer(selector: PeerSelector, namespace: string, pod: PodFacts, namespaces: Cluster["namespaces"]): boolean {
+export function isPeer(selector: PeerSelector, namespace: string, pod: PodFacts, namespaces: Cluster["namespaces"]): boolean {
   if (!pod.isPeer || !matchLabels(selector.pods, pod.labels)) return false;
   if (selector.namespaces === undefined) return pod.namespace === namespace;
   const labels = namespaces.get(pod.namespace);

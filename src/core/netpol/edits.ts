@@ -1,0 +1,64 @@
+// Edits of objects, applied to what is known of them. Pure.
+import { keyOf, type Stored } from "#kube";
+import type { Edit, Flow, FlowEnd, World } from "./judge-types.ts";
+import { parsePolicy } from "./parse.ts";
+import type { NetworkPolicy, PodFacts, Policy } from "./types.ts";
+
+/** As the world would be. Edits of what is not there change nothing. */
+export function applyEdits(world: World, edits: readonly Edit[]): World {
+  const pods = new Map<string, PodFacts>(world.cluster.pods);
+  const namespaces = new Map(world.cluster.namespaces);
+  const policies = new Map(world.policies);
+  for (const edit of edits) {
+    if (edit.kind === "insert") applyInsert(policies, edit);
+    else if (edit.object === "Namespace") {
+      const labels = namespaces.get(edit.name);
+      if (labels !== undefined) namespaces.set(edit.name, relabelled(labels, edit));
+    } else {
+      const pod = pods.get(edit.name);
+      if (pod !== undefined) pods.set(edit.name, { ...pod, labels: relabelled(pod.labels, edit) });
+    }
+  }
+  return { ...world, cluster: { pods, namespaces }, policies };
+}
+
+/** The same flow with what is now known of its pods. */
+export function renewed(world: World, flow: Flow): Flow {
+  const end = (given: FlowEnd): FlowEnd => {
+    const pod = given.pod === undefined ? undefined : world.cluster.pods.get(given.pod.key);
+    return pod === undefined ? given : { ...given, pod };
+  };
+  return { ...flow, from: end(flow.from), to: end(flow.to) };
+}
+
+function relabelled(labels: Readonly<Record<string, string>>, { set, remove }: Extract<Edit, { kind: "label" }>): Record<string, string> {
+  return { ...Object.fromEntries(Object.entries(labels).filter(([key]) => !remove.includes(key))), ...set };
+}
+
+function applyInsert(policies: Map<string, ReadonlyMap<string, Policy>>, edit: Extract<Edit, { kind: "insert" }>): void {
+  if (edit.policy.kind !== "NetworkPolicy") return;
+  const [namespace = "", name = ""] = edit.policy.key.split("/");
+  const own = policies.get(namespace);
+  const policy = own?.get(edit.policy.key);
+  if (own === undefined || policy === undefined) return;
+  const { spec } = insertInto({ spec: policy.spec }, edit.path, edit.value) as { spec: Policy["spec"] };
+  const metadata = { name, namespace, uid: "", resourceVersion: "", creationTimestamp: "" };
+  const object: Stored<NetworkPolicy> = { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", metadata, spec };
+  policies.set(namespace, new Map(own).set(keyOf(object), parsePolicy(object)));
+}
+
+/** A copy of the object with the value in the list at `spec.ingress[0].from[1]`, before what is there. Absent lists are made. */
+export function insertInto(object: unknown, path: string, value: unknown): unknown {
+  const steps = path.split(/[.[\]]+/).filter((step) => step !== "");
+  return inserted(object, steps, value);
+}
+
+function inserted(node: unknown, [step = "", ...rest]: readonly string[], value: unknown): unknown {
+  if (/^\d+$/.test(step)) {
+    const list: readonly unknown[] = Array.isArray(node) ? node : [];
+    const index = Number(step);
+    return rest.length === 0 ? list.toSpliced(index, 0, value) : list.map((item, i) => (i === index ? inserted(item, rest, value) : item));
+  }
+  const object = typeof node === "object" && node !== null ? (node as Readonly<Record<string, unknown>>) : {};
+  return { ...object, [step]: inserted(object[step], rest, value) };
+}
