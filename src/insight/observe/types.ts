@@ -33,8 +33,7 @@ export interface ObservedNamespace {
   /** Of the namespace's file (nsfs). */
   readonly inode: number;
   /**
-   * Its name is the node's, `NAMESPACE/NAME` of a pod, "underlay" or "outside". Veths whose other end is not in the same report are
-   * of kind "other"; `mergeReports` joins them.
+   * Its name is the node's, `NAMESPACE/NAME` of a pod, "underlay" or "outside". Veths are of kind "other": `mergeReports` joins them.
    */
   readonly state: model.Namespace;
   readonly pod?: PodRef;
@@ -120,6 +119,8 @@ export interface ProbeResult {
   readonly message?: string;
   /** The ICMP error that came for it (IP_RECVERR), and who sent it. */
   readonly icmp?: { readonly type: number; readonly code: number; readonly from: Addr; readonly mtu?: number };
+  /** Of TCP and SCTP: the handshake was completed, and what was sent after it was not acknowledged. */
+  readonly connected?: boolean;
   /** The probe's own end. Absent where it had none. */
   readonly local?: { readonly addr: Addr; readonly port: number };
   /** From the first packet to the first answer of any kind. */

@@ -1,6 +1,6 @@
 /** The kernel over FFI: network namespaces, rtnetlink, nf_tables, conntrack, processes in namespaces. */
 export { type Capability, dropCapabilities, parseCapability, setNoNewPrivileges } from "./capabilities.ts";
-export { type Capture, type CapturedPacket, type CaptureOptions, capture, type FrameStreamOptions, streamFrames } from "./capture.ts";
+export { type Capture, type CapturedPacket, type CaptureOptions, capture, streamFrames } from "./capture.ts";
 export {
   type Orphan,
   reapOrphans,
@@ -30,6 +30,7 @@ export {
 } from "./mounts.ts";
 export { netns } from "./netns.ts";
 export * from "./nftables/index.ts";
+export { ProbeSocket, type SocketError } from "./probe-socket.ts";
 export { inNamespaces, type NamespaceKind, type Namespaces, type SpawnInOptions, spawnIn } from "./process.ts";
 export { openRoute } from "./route/index.ts";
 export { netnsIds } from "./route/netns-ids.ts";

@@ -45,11 +45,11 @@ export class Sandboxes {
   }
 
   status(id: string): PodSandboxStatus {
-    return statusOf(this.get(id));
+    return this.#statusOf(this.get(id));
   }
 
   list(filter: PodSandboxFilter = {}): PodSandboxStatus[] {
-    const all = [...this.#records.values()].map(statusOf);
+    const all = [...this.#records.values()].map((record) => this.#statusOf(record));
     return all.filter(
       (status) =>
         (filter.podUid === undefined || status.metadata.uid === filter.podUid) &&
@@ -135,6 +135,21 @@ export class Sandboxes {
     chmodSync(`${dir}/shm`, 0o1777);
   }
 
+  #statusOf(record: SandboxRecord): PodSandboxStatus {
+    const { metadata, labels, annotations, portMappings, namespaces } = record.config;
+    return {
+      id: record.id,
+      metadata,
+      state: record.ready && isAlive(record.pause) ? "ready" : "notReady",
+      createdAtMs: record.createdAtMs,
+      ips: record.ips,
+      labels,
+      annotations,
+      ...(portMappings && { portMappings }),
+      ...(namespaces.network === "pod" && { netnsPath: this.#netNsPath(record.id) }),
+    };
+  }
+
   #netNsPath(id: string): string {
     return `${this.dirOf(id)}/netns`;
   }
@@ -193,19 +208,4 @@ const DEFAULT_SYSCTLS: Readonly<Record<string, string>> = { "net.ipv4.ip_unprivi
 function networkRequest({ id, config }: SandboxRecord): Omit<PodNetworkRequest, "netns"> {
   const { uid, namespace, name } = config.metadata;
   return { podUid: uid, namespace, name, sandboxId: id, annotations: config.annotations, portMappings: config.portMappings ?? [] };
-}
-
-function statusOf(record: SandboxRecord): PodSandboxStatus {
-  const { metadata, labels, annotations, portMappings } = record.config;
-  const state = record.ready && isAlive(record.pause) ? "ready" : "notReady";
-  return {
-    id: record.id,
-    metadata,
-    state,
-    createdAtMs: record.createdAtMs,
-    ips: record.ips,
-    labels,
-    annotations,
-    ...(portMappings && { portMappings }),
-  };
 }

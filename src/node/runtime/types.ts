@@ -106,6 +106,8 @@ export interface PodSandboxStatus {
   readonly annotations: Readonly<Record<string, string>>;
   /** As they were asked for. CRI does not tell them; the next agent has to know which ports are open. */
   readonly portMappings?: readonly PortMapping[];
+  /** Where the pod's network namespace is bound; absent with the node's. Others tell it in their verbose status. */
+  readonly netnsPath?: string;
 }
 
 export interface PodSandboxFilter {

@@ -25,6 +25,9 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 export const MSG_ERRQUEUE = 0x2000;
 
+/** linux/sockios.h (TIOCOUTQ) */
+export const SIOCOUTQ = 0x5411;
+
 export const IPPROTO_IP = 0;
 export const IPPROTO_ICMP = 1;
 export const IPPROTO_TCP = 6;
