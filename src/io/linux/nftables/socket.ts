@@ -23,9 +23,9 @@ const MAX_REHASH_RETRIES = 200;
 const REHASH_PAUSE_MS = 2;
 const REHASH_PAUSE: Int32Array = new Int32Array(new SharedArrayBuffer(4));
 
-/** Opens nf_tables of `ns`, or of the namespace that the calling thread is in. */
-export function openNft(ns?: NetNs): NftSocket {
-  return new KernelNft(new NetlinkSocket(NETLINK_NETFILTER, { ...(ns && { ns }), bufferBytes: BUFFER_BYTES }));
+/** Opens nf_tables of `ns`, or of the namespace that the calling thread is in. One send takes `bufferBytes`, or what we may ask for. */
+export function openNft(ns?: NetNs, { bufferBytes = BUFFER_BYTES }: { readonly bufferBytes?: number } = {}): NftSocket {
+  return new KernelNft(new NetlinkSocket(NETLINK_NETFILTER, { ...(ns && { ns }), bufferBytes }));
 }
 
 /** A change and the numbers of its messages. */
