@@ -38,6 +38,7 @@ export function parseClusterPolicy({ metadata, spec }: Stored<ClusterNetworkPoli
     subjects: parseSubjects(spec?.subject, report),
     rules: [...rules("ingress", spec?.ingress), ...rules("egress", spec?.egress)],
     problems,
+    spec,
   };
 }
 

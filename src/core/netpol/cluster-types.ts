@@ -1,5 +1,5 @@
 import type { Addr, Family } from "#ip";
-import type { Labels, ParsedLabelSelector } from "#kube";
+import type { ClusterNetworkPolicy, Labels, ParsedLabelSelector } from "#kube";
 import type { Interval } from "#nft";
 import type { Direction, PolicyRule } from "./types.ts";
 
@@ -50,6 +50,8 @@ export interface ClusterPolicy {
   readonly rules: readonly ClusterRule[];
   /** What of it cannot be understood or is not enforced. */
   readonly problems: readonly string[];
+  /** As the API has it: for who asks which entry of a list it was. */
+  readonly spec: ClusterNetworkPolicy["spec"] | undefined;
 }
 
 /** What of a Node matters to policy. */

@@ -1,5 +1,6 @@
 // One direction of a flow: allowed or not, and by what. Pure.
 import { formatParsedSelector, type LabelRequirement, type Labels } from "#kube";
+import { clusterPlace, firstOf } from "./cluster-decide.ts";
 import type { Decision, Flow, Isolation, RulePlace, World } from "./judge-types.ts";
 import { endsOf, isItself, isolatingPolicies, matchRule, type RuleMatch, subjectOf } from "./match.ts";
 import { type RuleTerms, termsOf } from "./terms.ts";
@@ -9,6 +10,7 @@ export interface Decided {
   readonly direction: Direction;
   readonly subject: PodFacts | undefined;
   readonly allowed: boolean;
+  readonly passedBy: readonly RulePlace[];
   readonly decidedBy: Decision;
   /** Those that isolate the subject in the direction. */
   readonly isolating: readonly Policy[];
@@ -18,10 +20,18 @@ export function decide(world: World, flow: Flow, direction: Direction): Decided 
   const { own, other } = endsOf(flow, direction);
   const subject = subjectOf(own);
   const isolating = subject === undefined ? [] : isolatingPolicies(world, subject, direction);
-  const as = (allowed: boolean, decidedBy: Decision): Decided => ({ direction, subject, allowed, decidedBy, isolating });
+  const passedBy: RulePlace[] = [];
+  const as = (allowed: boolean, decidedBy: Decision): Decided => ({ direction, subject, allowed, passedBy, decidedBy, isolating });
   if (subject === undefined) return as(true, { by: "not a pod" });
   if (isItself(flow)) return as(true, { by: "origin", because: "itself" });
   if (other.isOwnNode === true) return as(true, { by: "origin", because: "own node" });
+  for (const tier of isolating.length === 0 ? (["admin", "baseline"] as const) : (["admin"] as const)) {
+    const step = firstOf(world, flow, { tier, direction });
+    if (step === undefined) continue;
+    const place = clusterPlace(world, step, flow);
+    if (step.rule.action !== "pass") return as(step.rule.action === "accept", { by: "rule", ...place });
+    passedBy.push(place);
+  }
   if (isolating.length === 0) return as(true, { by: "nothing isolates" });
   for (const policy of isolating) {
     for (const rule of termsOf(policy)) {

@@ -1,5 +1,7 @@
 // Edits of objects, applied to what is known of them. Pure.
 import { keyOf, type Stored } from "#kube";
+import { parseClusterPolicy } from "./cluster-parse.ts";
+import type { ClusterPolicy } from "./cluster-types.ts";
 import type { Edit, Flow, FlowEnd, World } from "./judge-types.ts";
 import { parsePolicy } from "./parse.ts";
 import type { NetworkPolicy, PodFacts, Policy } from "./types.ts";
@@ -9,9 +11,12 @@ export function applyEdits(world: World, edits: readonly Edit[]): World {
   const pods = new Map<string, PodFacts>(world.cluster.pods);
   const namespaces = new Map(world.cluster.namespaces);
   const policies = new Map(world.policies);
+  let clusterPolicies = world.clusterPolicies ?? [];
   for (const edit of edits) {
-    if (edit.kind === "insert") applyInsert(policies, edit);
-    else if (edit.object === "Namespace") {
+    if (edit.kind === "insert") {
+      clusterPolicies = clusterPolicies.map((policy) => withInsert(policy, edit));
+      applyInsert(policies, edit);
+    } else if (edit.object === "Namespace") {
       const labels = namespaces.get(edit.name);
       if (labels !== undefined) namespaces.set(edit.name, relabelled(labels, edit));
     } else {
@@ -19,7 +24,7 @@ export function applyEdits(world: World, edits: readonly Edit[]): World {
       if (pod !== undefined) pods.set(edit.name, { ...pod, labels: relabelled(pod.labels, edit) });
     }
   }
-  return { ...world, cluster: { pods, namespaces }, policies };
+  return { ...world, cluster: { ...world.cluster, pods, namespaces }, policies, clusterPolicies };
 }
 
 /** The same flow with what is now known of its pods. */
@@ -33,6 +38,13 @@ export function renewed(world: World, flow: Flow): Flow {
 
 function relabelled(labels: Readonly<Record<string, string>>, { set, remove }: Extract<Edit, { kind: "label" }>): Record<string, string> {
   return { ...Object.fromEntries(Object.entries(labels).filter(([key]) => !remove.includes(key))), ...set };
+}
+
+function withInsert(policy: ClusterPolicy, edit: Extract<Edit, { kind: "insert" }>): ClusterPolicy {
+  if (edit.policy.kind !== "ClusterNetworkPolicy" || edit.policy.key !== policy.name) return policy;
+  const { spec } = insertInto({ spec: policy.spec }, edit.path, edit.value) as { spec: NonNullable<ClusterPolicy["spec"]> };
+  const metadata = { name: policy.name, uid: "", resourceVersion: "", creationTimestamp: "" };
+  return parseClusterPolicy({ apiVersion: "policy.networking.k8s.io/v1alpha2", kind: "ClusterNetworkPolicy", metadata, spec });
 }
 
 function applyInsert(policies: Map<string, ReadonlyMap<string, Policy>>, edit: Extract<Edit, { kind: "insert" }>): void {

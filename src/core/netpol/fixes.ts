@@ -3,7 +3,7 @@ import { formatAddr } from "#ip";
 import { type LabelRequirement, type Labels, matchLabels, type ParsedLabelSelector } from "#kube";
 import { decide } from "./decide.ts";
 import { applyEdits, renewed } from "./edits.ts";
-import type { Edit, Fix, Flow, FlowEnd, PolicyRef, World } from "./judge-types.ts";
+import type { Edit, Fix, Flow, FlowEnd, PolicyRef, RulePlace, World } from "./judge-types.ts";
 import type { Missing } from "./lacks.ts";
 import { endsOf, subjectOf } from "./match.ts";
 import { peerField, type RuleTerms } from "./terms.ts";
@@ -27,6 +27,33 @@ export function fixOf(world: World, flow: Flow, broken: Broken): Fix | undefined
   const candidates = candidatesOf(world, flow, broken).toSorted((a, b) => a.length - b.length);
   const edits = candidates.find((candidate) => isFixed(world, flow, { edits: candidate, direction: broken.direction }));
   return edits === undefined ? undefined : { edits, text: edits.map(editText).join("; ") };
+}
+
+/** An Accept right before the rule that denies. */
+export function clusterFixOf(
+  world: World,
+  flow: Flow,
+  { direction, place }: { readonly direction: Direction; readonly place: RulePlace },
+): Fix | undefined {
+  const { other } = endsOf(flow, direction);
+  const pod = subjectOf(other);
+  const name = protocolName(flow.protocol)?.toLowerCase();
+  const protocols = name === undefined || flow.port === undefined ? [] : [{ [name]: { destinationPort: { number: flow.port } } }];
+  const peers: object[] = direction === "egress" ? [{ networks: [hostCidr(other)] }] : [];
+  if (pod !== undefined) {
+    const namespaceSelector = { matchLabels: { [NAME_LABEL]: pod.namespace } };
+    peers.unshift({ pods: { namespaceSelector, podSelector: { matchLabels: pod.labels } } });
+  }
+  const edits = peers.map((peer): Edit => {
+    const value = { action: "Accept", [peerField(direction)]: [peer], ...(protocols.length > 0 && { protocols }) };
+    return { kind: "insert", policy: place.policy, path: `spec.${direction}[${place.rule}]`, value };
+  });
+  const edit = edits.find((one) => isFixed(world, flow, { edits: [one], direction }));
+  return edit === undefined ? undefined : { edits: [edit], text: `${editText(edit)}, before ${place.path}` };
+}
+
+function hostCidr({ addr }: FlowEnd): string {
+  return `${formatAddr(addr)}/${addr.family === 4 ? 32 : 128}`;
 }
 
 /** The direction allows it, and the other one does not allow less: a label may make other policies isolate the pod. */
@@ -67,7 +94,7 @@ function portsFor({ protocol, port }: Flow): object[] {
 /** Peers that are this end and as few others as can be said. */
 function peersFor(world: World, policy: Policy, end: FlowEnd): object[] {
   const pod = subjectOf(end);
-  const block = { ipBlock: { cidr: `${formatAddr(end.addr)}/${end.addr.family === 4 ? 32 : 128}` } };
+  const block = { ipBlock: { cidr: hostCidr(end) } };
   if (pod === undefined) return [block];
   const podSelector = { matchLabels: pod.labels };
   if (pod.namespace === policy.namespace) return [{ podSelector }, block];

@@ -1,6 +1,7 @@
 // A flow, and what is said of it: for the eyes of people and programs, so places are the API's own (`spec.ingress[0].from[1]`).
 import type { Addr, Family } from "#ip";
 import type { Labels } from "#kube";
+import type { ClusterPolicy } from "./cluster-types.ts";
 import type { Cluster, Direction, PodFacts, Policy } from "./types.ts";
 
 export interface FlowEnd {
@@ -25,6 +26,8 @@ export interface World {
   readonly cluster: Cluster;
   /** By namespace, then by key. */
   readonly policies: ReadonlyMap<string, ReadonlyMap<string, Policy>>;
+  /** In any order. */
+  readonly clusterPolicies?: readonly ClusterPolicy[];
 }
 
 export type PolicyKind = "NetworkPolicy" | "ClusterNetworkPolicy";
@@ -135,6 +138,8 @@ export interface DirectionJudgement {
   /** `namespace/name` of the pod whose policies count. */
   readonly subject?: string;
   readonly allowed: boolean;
+  /** The rules of ClusterNetworkPolicies that sent the flow on to the next tier. */
+  readonly passedBy: readonly RulePlace[];
   readonly decidedBy: Decision;
   readonly isolatedBy: readonly Isolation[];
   /** Where it is not allowed. */

@@ -24,7 +24,7 @@ function explain(
   decided: Decided,
   { nearMisses = NEAR_MISSES, opens = false }: JudgeOptions,
 ): DirectionJudgement {
-  const { direction, subject, allowed, decidedBy } = decided;
+  const { direction, subject, allowed, passedBy, decidedBy } = decided;
   const misses = allowed ? [] : nearMissesOf(world, flow, decided, nearMisses);
   const withOpens = (miss: NearMiss): NearMiss =>
     opens && miss.fix !== undefined ? { ...miss, opens: openedBy(world, miss.fix.edits, flow) } : miss;
@@ -32,6 +32,7 @@ function explain(
     direction,
     ...(subject !== undefined && { subject: subject.key }),
     allowed,
+    passedBy,
     decidedBy,
     isolatedBy: isolationsOf(decided),
     nearMisses: misses.map(withOpens),

@@ -1,8 +1,8 @@
 // Which rules nearly allow a flow, and what each lacks. Pure.
 
 import type { Decided } from "./decide.ts";
-import { type Broken, fixOf } from "./fixes.ts";
-import type { Flow, NearMiss, World } from "./judge-types.ts";
+import { type Broken, clusterFixOf, fixOf } from "./fixes.ts";
+import type { Flow, Lack, NearMiss, RulePlace, World } from "./judge-types.ts";
 import { type Missing, missingOfPeer, missingOfPort } from "./lacks.ts";
 import { endsOf } from "./match.ts";
 import { type Placed, type RuleTerms, termsOf } from "./terms.ts";
@@ -18,6 +18,7 @@ interface Candidate {
 /** The nearest first; of as near ones by policy and rule. */
 export function nearMissesOf(world: World, flow: Flow, decided: Decided, limit: number): NearMiss[] {
   const { isolating, direction } = decided;
+  if (decided.decidedBy.by === "rule") return [deniedMiss(world, flow, decided, decided.decidedBy)];
   const candidates = isolating.flatMap((policy) => {
     const rules = termsOf(policy).filter((rule) => rule.direction === direction);
     return rules.length === 0 ? [emptyPolicy(policy, flow, decided)] : rules.map((rule) => nearRule(world, flow, { policy, rule }));
@@ -27,6 +28,16 @@ export function nearMissesOf(world: World, flow: Flow, decided: Decided, limit: 
     const fix = fixOf(world, flow, broken);
     return fix === undefined ? miss : { ...miss, fix };
   });
+}
+
+/** A rule denies it: one before it that accepts would not. */
+function deniedMiss(world: World, flow: Flow, { direction }: Decided, place: RulePlace): NearMiss {
+  const { policy, path, action = "Deny", tier = "Admin" } = place;
+  const actual = endText(endsOf(flow, direction).other);
+  const text = `${tier} tier: ${policy.key} has ${action} for it at ${path}`;
+  const fix = clusterFixOf(world, flow, { direction, place });
+  const lacks: Lack[] = [{ what: "peer", expected: "an Accept or Pass before it", actual, path, text }];
+  return { policy, path: `spec.${direction}[${place.rule}]`, matched: [], lacks, ...(fix !== undefined && { fix }) };
 }
 
 /** Less near than any rule that has one thing right. */

@@ -1,12 +1,15 @@
 // What edits open besides: every pair of pods whose answer may change, before and after. Pure.
 import { type Addr, addrEquals, type Family } from "#ip";
+import { clusterPorts, clusterSteps, matchesClusterPeer } from "./cluster-decide.ts";
+import { selectsPod } from "./cluster-select.ts";
+import type { ClusterTier } from "./cluster-types.ts";
 import { applyEdits } from "./edits.ts";
 import type { Edit, Flow, FlowEnd, Opened, World } from "./judge-types.ts";
 import { endsOf, isolatingPolicies, matchesPeer, portOfName, subjectOf } from "./match.ts";
-import { EVERYTHING, intersectPorts, NO_PORTS, type PortSet, portSet, subtractPorts, unionPorts } from "./port-sets.ts";
+import { EVERYTHING, intersectPorts, isEmptyPorts, NO_PORTS, type PortSet, portSet, subtractPorts, unionPorts } from "./port-sets.ts";
 import { selects } from "./select.ts";
 import { type RuleTerms, termsOf } from "./terms.ts";
-import type { Direction, PodFacts } from "./types.ts";
+import type { Direction, PodFacts, Policy } from "./types.ts";
 
 type Ends = Pick<Flow, "from" | "to">;
 
@@ -19,8 +22,40 @@ function portsOfDirection(world: World, ends: Ends, direction: Direction): PortS
   const { own, other } = endsOf({ ...ends, protocol: 0 }, direction);
   const subject = subjectOf(own);
   if (subject === undefined || addrEquals(own.addr, other.addr) || other.isOwnNode === true) return EVERYTHING;
+  const admin = askTier(world, ends, { tier: "admin", direction }, EVERYTHING);
+  if (isEmptyPorts(admin.open)) return admin.accepted;
   const isolating = isolatingPolicies(world, subject, direction);
-  if (isolating.length === 0) return EVERYTHING;
+  if (isolating.length > 0)
+    return unionPorts(admin.accepted, intersectPorts(admin.open, portsOfPolicies(world, ends, { isolating, direction })));
+  const baseline = askTier(world, ends, { tier: "baseline", direction }, admin.open);
+  return unionPorts(admin.accepted, unionPorts(baseline.accepted, baseline.open));
+}
+
+/** `open`: what the tier leaves to those after it. */
+function askTier(
+  world: World,
+  ends: Ends,
+  at: { readonly tier: ClusterTier; readonly direction: Direction },
+  asked: PortSet,
+): { readonly accepted: PortSet; readonly open: PortSet } {
+  const { own, other } = endsOf({ ...ends, protocol: 0 }, at.direction);
+  let [rest, accepted, passed] = [asked, NO_PORTS, NO_PORTS];
+  for (const step of own.pod === undefined ? [] : clusterSteps(world, own.pod, at)) {
+    if (!matchesClusterPeer(world, step.rule, other)) continue;
+    const ports = intersectPorts(rest, clusterPorts(world, step, ends.to));
+    rest = subtractPorts(rest, ports);
+    if (step.rule.action === "accept") accepted = unionPorts(accepted, ports);
+    if (step.rule.action === "pass") passed = unionPorts(passed, ports);
+  }
+  return { accepted, open: unionPorts(rest, passed) };
+}
+
+function portsOfPolicies(
+  world: World,
+  ends: Ends,
+  { isolating, direction }: { readonly isolating: readonly Policy[]; readonly direction: Direction },
+): PortSet {
+  const { other } = endsOf({ ...ends, protocol: 0 }, direction);
   let ports = NO_PORTS;
   for (const policy of isolating) {
     for (const rule of termsOf(policy)) {
@@ -103,7 +138,12 @@ function* affectedPairs(world: World, after: World, edits: readonly Edit[]): Gen
 
 function isAffected(world: World, after: World, edit: Edit, pod: PodFacts): boolean {
   if (edit.kind === "label") return edit.object === "Pod" ? pod.key === edit.name : pod.namespace === edit.name;
-  const policyNow = after.policies.get(pod.namespace)?.get(edit.policy.key);
   const relabelled = after.cluster.pods.get(pod.key) ?? pod;
+  if (edit.policy.kind === "ClusterNetworkPolicy") {
+    const own = after.clusterPolicies?.find(({ name }) => name === edit.policy.key);
+    const selected = (of: World, one: PodFacts): boolean => own !== undefined && selectsPod(own, one, of.cluster.namespaces);
+    return selected(world, pod) || selected(after, relabelled);
+  }
+  const policyNow = after.policies.get(pod.namespace)?.get(edit.policy.key);
   return policyNow !== undefined && world.policies.has(pod.namespace) && (selects(policyNow, pod) || selects(policyNow, relabelled));
 }
