@@ -55,6 +55,17 @@ describe("which endpoints get connections", () => {
     });
   }
 
+  test("of two with one address the one that may be used counts, be the other's conditions what they may", () => {
+    const s = slice("web", [], HTTP);
+    const conditions = [true, false].map((terminating) => ({ ready: false, serving: true, terminating }));
+    for (const order of [conditions, conditions.toReversed()]) {
+      const endpoints = order.map((one) => ({ addresses: ["10.244.1.2"], nodeName: "a", conditions: one }));
+      assert.deepEqual(compile(service("web", [VIP], HTTP), { ...s, addressType: "IPv4", endpoints }), [
+        `ClusterIP ${VIP} 6 80 -> 10.244.1.2:8080`,
+      ]);
+    }
+  });
+
   test("conditions that are absent: ready, serving as ready, not terminating", () => {
     const s = slice("web", [], HTTP);
     const of = service("web", [VIP], HTTP);

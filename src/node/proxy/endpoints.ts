@@ -83,7 +83,9 @@ export function endpointsOf(
 }
 
 function rank({ backend, ready, serving, terminating, nodeName, zones, nodes }: ResolvedEndpoint): string {
-  return [...[ready, serving, !terminating, backend.local].map(Number), nodeName, ...zones, ...nodes].join(" ");
+  // One that may be used counts before one that may not, whatever else is said of that.
+  const mayBeUsed = ready || (serving && terminating);
+  return [...[ready, mayBeUsed, serving, !terminating, backend.local].map(Number), nodeName, ...zones, ...nodes].join(" ");
 }
 
 /** `hints.forNodes` came with Kubernetes 1.33. */
