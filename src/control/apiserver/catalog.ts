@@ -33,6 +33,7 @@ const STRATEGIES: Readonly<Record<string, Strategy>> = {
   "servicecidrs.networking.k8s.io": SERVICE_CIDR_STRATEGY,
   "ipaddresses.networking.k8s.io": workloads.GENERATION_STRATEGY,
   "networkpolicies.networking.k8s.io": workloads.GENERATION_STRATEGY,
+  "clusternetworkpolicies.policy.networking.k8s.io": workloads.CLUSTER_NETWORK_POLICY_STRATEGY,
   "endpointslices.discovery.k8s.io": workloads.GENERATION_STRATEGY,
   "leases.coordination.k8s.io": workloads.LEASE_STRATEGY,
 };

@@ -1,8 +1,8 @@
-// The kinds of apps, batch, networking, discovery and coordination. After `pkg/registry/{apps,batch,networking,discovery,coordination}`.
+// The kinds of apps, batch, policy, networking, discovery and coordination. After `pkg/registry/{apps,batch,networking,discovery,coordination}`.
 import type { DaemonSet, ReplicaSet, StatefulSet } from "kubernetes-types/apps/v1";
 import type { CronJob, Job } from "kubernetes-types/batch/v1";
 import type { Ingress } from "kubernetes-types/networking/v1";
-import type { KubeObject } from "#kube";
+import type { ClusterNetworkPolicy, KubeObject } from "#kube";
 import type { Strategy } from "../registry/types.ts";
 
 /** Nothing particular but a generation. */
@@ -41,6 +41,13 @@ export const INGRESS_STRATEGY: Strategy<Ingress> = {
   hasGeneration: true,
   prepareForCreate(ingress) {
     ingress.status = { loadBalancer: {} };
+  },
+};
+
+export const CLUSTER_NETWORK_POLICY_STRATEGY: Strategy<ClusterNetworkPolicy> = {
+  hasGeneration: true,
+  prepareForCreate(policy) {
+    delete policy.status;
   },
 };
 

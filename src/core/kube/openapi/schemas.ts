@@ -130,11 +130,12 @@ const GROUPS: Readonly<Record<string, string>> = {
   discovery: "discovery.k8s.io",
   events: "events.k8s.io",
   networking: "networking.k8s.io",
+  "policy.v1alpha2": "policy.networking.k8s.io",
 };
 
 function groupOfPackage(pkg: string): { group: string; version: string } {
   const [home = "", version = ""] = pkg.split(".");
-  return { group: GROUPS[home] ?? home, version };
+  return { group: GROUPS[pkg] ?? GROUPS[home] ?? home, version };
 }
 
 function groupVersionKinds(pkg: string, kind: string): Json[] {

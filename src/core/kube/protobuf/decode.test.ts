@@ -15,6 +15,9 @@ const NEWER: ReadonlySet<string> = new Set([
   "meta.v1.ShardInfo",
 ]);
 
+// Custom resources elsewhere: clients send them as JSON.
+const WITHOUT_NUMBERS: ReadonlySet<string> = new Set(["policy.v1alpha2"]);
+
 function namesIn(pkg: string, message: string): string[] {
   const numbers = numbersOf(pkg, message);
   assert.ok(numbers, `${pkg}.${message} has no numbers`);
@@ -25,7 +28,7 @@ test("every field of every type has a number, and every number a field", () => {
   for (const name of packages().flatMap(typeNames)) {
     const { pkg, type } = splitTypeName(name);
     const schema = typeSchema(name);
-    if (schema === undefined || NEWER.has(`${pkg}.${type}`)) continue;
+    if (schema === undefined || WITHOUT_NUMBERS.has(pkg) || NEWER.has(`${pkg}.${type}`)) continue;
     const typeMeta = isKind(schema) ? ["apiVersion", "kind"] : [];
     const expected = Object.keys(schema.fields).filter((field) => !typeMeta.includes(field) && !NEWER.has(`${pkg}.${type}.${field}`));
     assert.deepEqual(namesIn(pkg, type).sort(), expected.sort(), name);

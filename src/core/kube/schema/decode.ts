@@ -28,6 +28,11 @@ const MAX_UNKNOWN = 100;
 const KEPT_EMPTY: ReadonlySet<string> = new Set([
   "io.k8s.api.discovery.v1.EndpointSlice.endpoints",
   "io.k8s.api.discovery.v1.EndpointSlice.ports",
+  // What a custom resource says stays: an empty list is refused, not everything.
+  "io.k8s.api.policy.v1alpha2.ClusterNetworkPolicyEgressPeer.domainNames",
+  "io.k8s.api.policy.v1alpha2.ClusterNetworkPolicyEgressPeer.networks",
+  "io.k8s.api.policy.v1alpha2.ClusterNetworkPolicyEgressRule.protocols",
+  "io.k8s.api.policy.v1alpha2.ClusterNetworkPolicyIngressRule.protocols",
 ]);
 
 type JsonMap = Record<string, unknown>;

@@ -230,6 +230,43 @@ networking.v1.NetworkPolicySpec.podSelector The pods that the policy is for; emp
 networking.v1.NetworkPolicySpec.policyTypes Ingress, Egress or both. Default: Ingress, and Egress when there are egress rules.
 networking.v1.ServiceCIDR A range that Services get their cluster IPs from.
 policy.v1.Eviction Asks to end a pod, where its disruption budget allows that.
+policy.v1alpha2.ClusterNetworkPolicy Accepts, denies or passes on traffic of pods of the whole cluster, before or after their NetworkPolicies.
+policy.v1alpha2.ClusterNetworkPolicy.spec Which pods, which traffic, and when it is asked.
+policy.v1alpha2.ClusterNetworkPolicy.status What implementations report.
+policy.v1alpha2.ClusterNetworkPolicyEgressPeer Where traffic goes: exactly one of the fields.
+policy.v1alpha2.ClusterNetworkPolicyEgressPeer.domainNames Names such as example.com or *.example.com, in Accept rules only. Not enforced here: they match nothing.
+policy.v1alpha2.ClusterNetworkPolicyEgressPeer.namespaces All pods of namespaces with these labels, but those with hostNetwork.
+policy.v1alpha2.ClusterNetworkPolicyEgressPeer.networks Up to 25 ranges of addresses, such as 10.0.0.0/8; those of pods and nodes too.
+policy.v1alpha2.ClusterNetworkPolicyEgressPeer.nodes All addresses of nodes with these labels; empty for all nodes. A pod always reaches its own node.
+policy.v1alpha2.ClusterNetworkPolicyEgressPeer.pods Pods by their labels and those of their namespaces, but those with hostNetwork.
+policy.v1alpha2.ClusterNetworkPolicyEgressRule What is done with traffic that goes to one of \`to\` by one of \`protocols\`.
+policy.v1alpha2.ClusterNetworkPolicyEgressRule.action Accept, Deny (silently), or Pass: on to the next tier. What is accepted still needs the destination's consent.
+policy.v1alpha2.ClusterNetworkPolicyEgressRule.name What the rule is called, up to 100 characters.
+policy.v1alpha2.ClusterNetworkPolicyEgressRule.protocols Protocols and ports, up to 25. Absent: all traffic, ICMP too.
+policy.v1alpha2.ClusterNetworkPolicyEgressRule.to 1 to 25 destinations; one of them must match.
+policy.v1alpha2.ClusterNetworkPolicyIngressPeer Where traffic comes from: exactly one of the fields.
+policy.v1alpha2.ClusterNetworkPolicyIngressPeer.namespaces All pods of namespaces with these labels, but those with hostNetwork.
+policy.v1alpha2.ClusterNetworkPolicyIngressPeer.pods Pods by their labels and those of their namespaces, but those with hostNetwork.
+policy.v1alpha2.ClusterNetworkPolicyIngressRule What is done with traffic that comes from one of \`from\` by one of \`protocols\`.
+policy.v1alpha2.ClusterNetworkPolicyIngressRule.action Accept, Deny (silently), or Pass: on to the next tier.
+policy.v1alpha2.ClusterNetworkPolicyIngressRule.from 1 to 25 sources; one of them must match.
+policy.v1alpha2.ClusterNetworkPolicyIngressRule.name What the rule is called, up to 100 characters.
+policy.v1alpha2.ClusterNetworkPolicyIngressRule.protocols Protocols and ports, up to 25. Absent: all traffic, ICMP too.
+policy.v1alpha2.ClusterNetworkPolicyProtocol A protocol and port: exactly one of the fields.
+policy.v1alpha2.ClusterNetworkPolicyProtocol.destinationNamedPort The name of a port of the destination pod, whatever its protocol.
+policy.v1alpha2.ClusterNetworkPolicySpec Which pods a policy is for, which traffic, and when it is asked.
+policy.v1alpha2.ClusterNetworkPolicySpec.egress What is done with traffic from the pods, up to 25 rules: the first that matches counts.
+policy.v1alpha2.ClusterNetworkPolicySpec.ingress What is done with traffic to the pods, up to 25 rules: the first that matches counts.
+policy.v1alpha2.ClusterNetworkPolicySpec.priority 0 to 1000; in its tier the policy with the lower one is asked first, of two with the same one that whose name sorts first.
+policy.v1alpha2.ClusterNetworkPolicySpec.subject The pods that the policy is for: exactly one of the fields. Pods with hostNetwork are never meant.
+policy.v1alpha2.ClusterNetworkPolicySpec.tier Admin: asked before all NetworkPolicies. Baseline: asked where no NetworkPolicy isolates the pod.
+policy.v1alpha2.ClusterNetworkPolicySubject.namespaces All pods of namespaces with these labels; empty for all.
+policy.v1alpha2.ClusterNetworkPolicySubject.pods Pods by their labels and those of their namespaces.
+policy.v1alpha2.NamespacedPod.namespaceSelector Namespaces with these labels; empty or absent for all.
+policy.v1alpha2.NamespacedPod.podSelector Pods with these labels; empty for all.
+policy.v1alpha2.Port A port or a range: exactly one of the fields.
+policy.v1alpha2.Port.number A port, 1 to 65535.
+policy.v1alpha2.Port.range Ports from start to end, both included.
 `;
 
 let texts: ReadonlyMap<string, string> | undefined;

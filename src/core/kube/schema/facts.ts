@@ -38,6 +38,8 @@ core.v1.ServiceSpec ports=merge:port,protocol
 core.v1.ServiceStatus conditions=merge:type
 discovery.v1.Endpoint addresses=-
 networking.v1.ServiceCIDRStatus conditions=merge:type
+policy.v1alpha2.ClusterNetworkPolicyEgressPeer domainNames=- networks=-
+policy.v1alpha2.ClusterNetworkPolicyStatus conditions=merge:type
 meta.v1.ObjectMeta finalizers=merge ownerReferences=merge:uid
 `;
 
@@ -153,6 +155,8 @@ networking.v1.IngressClassParametersReference apiGroup namespace scope
 networking.v1.IngressPortStatus error
 networking.v1.IngressSpec ingressClassName
 networking.v1.NetworkPolicyPort endPort protocol
+policy.v1alpha2.ClusterNetworkPolicyProtocol *
+policy.v1alpha2.Port *
 `;
 
 type Strategy = NonNullable<FieldSchema["patchStrategy"]>;

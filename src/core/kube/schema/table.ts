@@ -1,10 +1,13 @@
 // The generated data as TypeSchemas, read line by line when asked for: a process that decodes Pods never reads the other types.
 import type { Resource } from "../types.ts";
-import { DATA } from "./data.ts";
+import { DATA as GENERATED } from "./data.ts";
 import { isAtomic, isPointer, listFactsOf } from "./facts.ts";
+import { OWN_DATA } from "./own-data.ts";
 import type { FieldSchema, TypeSchema } from "./types.ts";
 
 export type GroupVersionKind = Pick<Resource, "group" | "version" | "kind">;
+
+const DATA: Readonly<Record<string, string>> = { ...GENERATED, ...OWN_DATA };
 
 const SCALARS: Readonly<Record<string, FieldSchema>> = {
   s: { type: "string" },

@@ -2,6 +2,7 @@ import type { Endpoints, Service, ServicePort } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import type { Ingress, IngressClass } from "kubernetes-types/networking/v1";
 import {
+  CLUSTER_NETWORK_POLICIES,
   ENDPOINT_SLICES,
   ENDPOINTS,
   INGRESS_CLASSES,
@@ -56,6 +57,15 @@ export const NETWORK_PRINTERS: readonly PrinterEntry[] = [
   printerFor(NETWORK_POLICIES, {
     columns: [NAME, column("Pod-Selector", "Labels of the pods that the policy is for."), AGE],
     cells: (p, now) => [nameOf(p), formatLabelSelector(p.spec?.podSelector), ageOf(p, now)],
+  }),
+  printerFor(CLUSTER_NETWORK_POLICIES, {
+    columns: [
+      NAME,
+      column("Tier", "Admin: asked before NetworkPolicies; Baseline: after them."),
+      column("Priority", "The lower one is asked first."),
+      AGE,
+    ],
+    cells: (p, now) => [nameOf(p), p.spec?.tier ?? "", String(p.spec?.priority ?? ""), ageOf(p, now)],
   }),
   printerFor(INGRESSES, {
     columns: [

@@ -2,6 +2,7 @@
 // would do harm here. Kinds without rules of their own have those of metadata.
 import type { KubeObject, Resource } from "../types.ts";
 import { validateCronJob, validateJob, validateJobUpdate } from "./batch.ts";
+import { validateClusterNetworkPolicy } from "./cluster-network-policy.ts";
 import {
   validateConfigMap,
   validateConfigMapUpdate,
@@ -61,6 +62,7 @@ const RULES: ReadonlyMap<string, Rules> = new Map<string, Rules>([
   ["networking.k8s.io/IngressClass", { object: validateIngressClass, update: validateIngressClassUpdate }],
   ["networking.k8s.io/ServiceCIDR", { object: validateServiceCidr, update: validateServiceCidrUpdate }],
   ["networking.k8s.io/IPAddress", { object: validateIpAddress, update: validateIpAddressUpdate }],
+  ["policy.networking.k8s.io/ClusterNetworkPolicy", { object: validateClusterNetworkPolicy }],
   ["coordination.k8s.io/Lease", { object: validateLease }],
 ]);
 
