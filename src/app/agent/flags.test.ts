@@ -27,6 +27,8 @@ test("what the sandbox passes", () => {
   assert.equal(flags.imageDir, "/dist");
   assert.equal(flags.exitsDir, undefined);
   assert.equal(flags.proxyMode, "nftables");
+  assert.equal(flags.policyEstablished, "cut");
+  assert.equal(parse({ "policy-established": "keep" }).policyEstablished, "keep");
   assert.equal(flags.healthz[0] && formatAddrPort(flags.healthz[0].addr, flags.healthz[0].port), "0.0.0.0:10256");
   assert.deepEqual(
     parse({ "metrics-bind-address": "[::1]:99" }).metrics.map(({ addr, port }) => formatAddrPort(addr, port)),
@@ -48,6 +50,7 @@ test("each wrong flag is named with its value", () => {
     [{ "node-name": "Node_1" }, /^--node-name: "Node_1" is not /],
     [{ "service-cidr": "10.96.0.0" }, /^--service-cidr: "10\.96\.0\.0" is not an address block/],
     [{ "proxy-mode": "userspace" }, /^--proxy-mode: "userspace" is not one of nftables, iptables, ipvs$/],
+    [{ "policy-established": "drop" }, /^--policy-established: "drop" is not one of cut, keep$/],
     [{ "nodeport-addresses": "primary,10.0.0.0/8" }, /^--nodeport-addresses: "primary,10\.0\.0\.0\/8" is both primary and blocks/],
     [{ "nodeport-addresses": "10.0.0.1" }, /^--nodeport-addresses: "10\.0\.0\.1" is not an address block/],
     [{ "healthz-bind-address": "10256" }, /^--healthz-bind-address: "10256" is not ADDRESS:PORT such as 0\.0\.0\.0:10256/],

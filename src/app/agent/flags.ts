@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { InputError } from "#base";
 import { type Addr, type AddrPort, type Family, type Prefix, parseAddr, parsePrefix } from "#ip";
 import { BACKENDS, type OverlayBackend } from "#overlay";
+import { ESTABLISHED, type Established } from "#policy";
 import { PROXY_MODES, type ProxyMode } from "#proxy";
 import { parseBind } from "./bind-address.ts";
 import { parseNodePortAddresses } from "./node-port-addresses.ts";
@@ -19,6 +20,8 @@ export interface AgentFlags {
   readonly serviceCidrs: readonly Prefix[];
   readonly clusterCidrs: readonly Prefix[];
   readonly proxyMode: ProxyMode;
+  /** What becomes of flows that a policy no longer allows. */
+  readonly policyEstablished: Established;
   /** Where NodePorts answer; absent: at `nodeAddrs`. */
   readonly nodePortAddresses?: readonly Prefix[];
   readonly localhostNodePorts: boolean;
@@ -43,6 +46,7 @@ export const USAGE = `usage: agent FLAGS
   --service-cidr A[,B]        where Service addresses come from
   --cluster-cidr A[,B]        where the nodes' Pod CIDRs come from
   --proxy-mode MODE           how Services are made: nftables, iptables or ipvs (nftables)
+  --policy-established WHAT   flows that a policy no longer allows: cut, or keep (cut)
   --nodeport-addresses LIST   where NodePorts answer: primary (the node's addresses), or at addresses in blocks A,B (primary)
   --localhost-nodeports       TCP NodePorts answer at 127.0.0.1 and ::1 too
   --healthz-bind-address A:P  where the proxy answers /healthz and /livez; "" is nowhere (0.0.0.0:10256 and [::]:10256)
@@ -62,6 +66,7 @@ const OPTIONS = {
   "service-cidr": { type: "string" },
   "cluster-cidr": { type: "string" },
   "proxy-mode": { type: "string", default: "nftables" },
+  "policy-established": { type: "string", default: "cut" },
   "nodeport-addresses": { type: "string", default: "primary" },
   "localhost-nodeports": { type: "boolean", default: false },
   "healthz-bind-address": { type: "string" },
@@ -100,7 +105,8 @@ export function parseFlags(args: readonly string[], defaultImageDir: string): Ag
     clusterDomain: values["cluster-domain"],
     serviceCidrs: cidrs("--service-cidr", required("service-cidr")),
     clusterCidrs: cidrs("--cluster-cidr", required("cluster-cidr")),
-    proxyMode: parseProxyMode(values["proxy-mode"]),
+    proxyMode: oneOf("--proxy-mode", values["proxy-mode"], PROXY_MODES),
+    policyEstablished: oneOf("--policy-established", values["policy-established"], ESTABLISHED),
     ...parseNodePortAddresses("--nodeport-addresses", values["nodeport-addresses"]),
     localhostNodePorts: values["localhost-nodeports"],
     healthz: parseBind("--healthz-bind-address", values["healthz-bind-address"], "healthz"),
@@ -112,10 +118,10 @@ export function parseFlags(args: readonly string[], defaultImageDir: string): Ag
 }
 
 /** Throws InputError. */
-function parseProxyMode(text: string): ProxyMode {
-  const mode = PROXY_MODES.find((name) => name === text);
-  if (mode === undefined) throw new InputError("--proxy-mode", `"${text}" is not one of ${PROXY_MODES.join(", ")}`);
-  return mode;
+function oneOf<T extends string>(flag: string, text: string, choices: readonly T[]): T {
+  const found = choices.find((name) => name === text);
+  if (found === undefined) throw new InputError(flag, `"${text}" is not one of ${choices.join(", ")}`);
+  return found;
 }
 
 function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"] {

@@ -13,7 +13,7 @@ import type { PodNetwork, PodNetworkRequest, PodSandboxStatus, RuntimeService } 
 import type { AgentFlags } from "./flags.ts";
 
 export interface NodeNetworkOptions {
-  readonly flags: Pick<AgentFlags, "nodeName" | "nodeAddrs" | "nodeRoot" | "overlay" | "clusterCidrs">;
+  readonly flags: Pick<AgentFlags, "nodeName" | "nodeAddrs" | "nodeRoot" | "overlay" | "clusterCidrs" | "policyEstablished">;
   readonly ns: NetNs;
   readonly client: Client;
   readonly nodes: Informer<Node>;
@@ -59,7 +59,13 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
   const conntrack = openConntrack(ns);
   const masquerade = startMasquerade({ nft, podCidrs: flags.clusterCidrs, logger: logger.child({ room: "overlay" }) });
   const hostPorts = createHostPorts({ ns, route, nft, conntrack, podLink: BRIDGE, logger: logger.child({ room: "portmap" }) });
-  const policies = startPolicies({ client: options.client, nodeName: flags.nodeName, nft, logger: logger.child({ room: "policy" }) });
+  const policies = startPolicies({
+    client: options.client,
+    nodeName: flags.nodeName,
+    nft,
+    established: flags.policyEstablished,
+    logger: logger.child({ room: "policy" }),
+  });
   const opened = Promise.withResolvers<PodLinks>();
   return {
     pods: podNetwork(opened.promise, hostPorts, policies),

@@ -41,6 +41,11 @@ program
   .addOption(new Option("--ip-family <family>", "address families of pods and Services").choices(["ipv4", "ipv6", "dual"]).default("dual"))
   .addOption(new Option("--overlay <backend>", "how pod traffic crosses between nodes").choices(["vxlan", "host-gw"]).default("vxlan"))
   .addOption(proxyModeOption())
+  .addOption(
+    new Option("--policy-established <what>", "what becomes of flows that a policy no longer allows")
+      .choices(["cut", "keep"])
+      .default("cut"),
+  )
   .option("--api-port <port>", "port of the API on the host's loopback; 0 is a free one", integer(0, 65535), 0)
   .option("--foreground", "stay, and remove the cluster at Ctrl-C", false)
   .action(async (options) => (await import("./commands/up.ts")).up(options));

@@ -89,6 +89,7 @@ function agent(plan: ClusterPlan, home: string, node: NodePlan): ComponentSpec {
     "node-ip": node.addresses,
     overlay: plan.options.overlay,
     "proxy-mode": plan.options.proxyMode ?? "nftables",
+    "policy-established": plan.options.policyEstablished ?? "cut",
     "node-root": `${home}/nodes/${node.name}`,
     "cluster-dns": plan.dnsAddresses,
     "cluster-domain": plan.clusterDomain,

@@ -12,6 +12,8 @@ export interface ClusterOptions {
   readonly overlay: Overlay;
   /** How nodes make Services; default: nftables. */
   readonly proxyMode?: ProxyMode;
+  /** What becomes of flows that a policy no longer allows; default: cut. */
+  readonly policyEstablished?: "cut" | "keep";
 }
 
 /** The blocks of one address family, all of them private or for documentation (RFC 1918, RFC 4193, RFC 5737, RFC 3849). */

@@ -11,6 +11,7 @@ export {
 } from "./children.ts";
 export { openConntrack } from "./conntrack.ts";
 export { mkfifo, restoreSignal, ticksPerSecond } from "./ffi.ts";
+export { watchIntact } from "./intact.ts";
 export * from "./ipvs/index.ts";
 export { errnoName, isErrno, KernelError } from "./kernel-error.ts";
 export { type ListeningSocket, listListeners, type SocketOwner, socketOwners } from "./listeners.ts";

@@ -43,3 +43,10 @@ export function patchChanges({ family, name }: Table, patches: Iterable<Patch>):
     ...(add.length > 0 ? [{ op: "add elements", table, set, elements: add } as const] : []),
   ]);
 }
+
+/** Whether the kernel has what was written. */
+export function isSame(found: Table | undefined, written: Table | undefined): boolean {
+  if (found === undefined || written === undefined) return found === written;
+  const { changes, cleanup } = diffTable(found, written);
+  return changes.length + cleanup.length === 0;
+}

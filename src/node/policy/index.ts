@@ -1,4 +1,6 @@
 /** NetworkPolicy: who may reach the pods of this node, and whom they may reach. */
+
+export { ESTABLISHED, type Established } from "./layout.ts";
 export { type PolicyMetrics, policyMetrics } from "./metrics.ts";
 export { startPolicies } from "./start.ts";
 export { type PolicyObjects, PolicyTables } from "./tables.ts";

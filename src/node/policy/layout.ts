@@ -63,7 +63,8 @@ export function selfSet(family: Family): SetHeader {
 export const UNKNOWN_CHAIN = "unknown";
 
 /** What becomes of flows that a change no longer allows: they end, or they go on until their ends close them. */
-export type Established = "cut" | "keep";
+export const ESTABLISHED = ["cut", "keep"] as const;
+export type Established = (typeof ESTABLISHED)[number];
 
 /** The NFLOG group that refused packets are told to, where somebody listens. */
 export const DROP_GROUP = 4789;

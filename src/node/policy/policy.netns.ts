@@ -179,6 +179,48 @@ describe("life", () => {
     assert.ok(nft.list(TABLE));
   });
 
+  test("a table that somebody has removed or changed is missed by itself", async () => {
+    await hood.apply(policies, "x/p", {});
+    policies.stop();
+    const { nft } = hood.world.options;
+    const locals = [server, friend, stranger].map(({ local }) => local);
+    policies = hood.start(locals, { lookEveryMs: { isThere: 20, isSame: 20 } });
+    await policies.ready;
+    const table = nft.list(TABLE) ?? assert.fail();
+    const shape = (found = nft.list(TABLE)): string | undefined =>
+      found?.chains
+        .map(({ name, rules }) => `${name} ${rules.length}`)
+        .sort()
+        .join();
+    const comesBack = async (): Promise<void> => {
+      while (shape() !== shape(table)) await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    nft.apply([{ op: "delete table", table: TABLE }]);
+    await comesBack();
+    const chain = table.chains.find(({ name }) => name.startsWith("ingress-"))?.name ?? assert.fail();
+    nft.apply([{ op: "flush chain", table: TABLE, chain }]);
+    await comesBack();
+  });
+
+  test("flows that have begun go on where that is asked for; others are judged", async () => {
+    policies.stop();
+    const locals = [server, friend, stranger].map(({ local }) => local);
+    policies = hood.start(locals, { established: "keep" });
+    await policies.ready;
+    for (const addr of server.addrs) {
+      const talk = await Conversation.start(friend, formatAddr(addr), PORT);
+      assert.equal(await talk.goesOn(true), true);
+      await hood.apply(policies, "x/p", { policyTypes: ["Ingress", "Egress"] });
+      assert.equal(await talk.goesOn(true), true);
+      assert.deepEqual(await reaches(friend, formatAddr(addr), PORT, false), { tcp: false, udp: false });
+      await hood.remove(policies, "x/p");
+      talk.close();
+    }
+    policies.stop();
+    policies = hood.start(locals);
+    await policies.ready;
+  });
+
   test("a pod that goes takes its elements along; the chains of nobody go", async () => {
     await hood.apply(policies, "x/p", {});
     const guest = hood.pod("x/guest");

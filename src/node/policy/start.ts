@@ -5,11 +5,11 @@
 import { errorMessage, FairleadError, WorkQueue } from "#base";
 import { createInformer, type Informer } from "#client";
 import { NAMESPACES, NETWORK_POLICIES, PODS, type Stored } from "#kube";
-import { isErrno } from "#linux";
+import { isErrno, watchIntact } from "#linux";
 import { type NetworkPolicy, podFacts, thinNamespace, thinPod } from "#netpol";
 import type { Table } from "#nft";
 import { compile } from "./compile.ts";
-import { diff, type Patches, patchChanges, type Steps } from "./diff.ts";
+import { diff, isSame, type Patches, patchChanges, type Steps } from "./diff.ts";
 import { TABLE } from "./layout.ts";
 import { createMetrics, type PolicyMetrics } from "./metrics.ts";
 import { inParts, setsChanged } from "./parts.ts";
@@ -21,8 +21,8 @@ const TIDY = "tidy";
 
 /** See `Diff.cleanup`. */
 const TIDY_AFTER_MS = 1000;
-/** No event tells of a table that somebody else has changed. */
-const RESYNC_MS = 300_000;
+/** No event tells of a table that somebody else has removed or changed; that it is there is easily seen. */
+const LOOK_EVERY_MS = { isThere: 5000, isSame: 30_000 };
 /** The kubelet tries again. */
 const POD_KNOWN_MS = 10_000;
 
@@ -46,7 +46,9 @@ class Reconciler implements Policies {
   /** What the kernel holds; undefined also where that is not certain. */
   #table: Table | undefined;
   #isKnown = false;
-  #readAtMs = 0;
+  readonly #end = new AbortController();
+  /** The generation at which all was well. */
+  readonly #wellAt = { isThere: 0, isSame: 0 };
 
   constructor(options: PoliciesOptions) {
     this.#o = options;
@@ -74,6 +76,7 @@ class Reconciler implements Policies {
     this.#synced = Promise.all([pods.synced, namespaces.synced, this.#policies.synced, this.#opened.promise]);
     void this.#synced.then(() => {
       this.#isOpen = true;
+      this.#lookAfter();
       this.#queue.add(SYNC);
     });
   }
@@ -97,6 +100,7 @@ class Reconciler implements Policies {
   stop(): void {
     for (const informer of this.#informers) informer.stop();
     this.#queue.stop();
+    this.#end.abort();
   }
 
   /** The kubelet's watch may be ahead of ours: a policy that was there before the pod must count before its first instruction. */
@@ -140,21 +144,40 @@ class Reconciler implements Policies {
     for (const look of this.#waiting) look();
   }
 
-  #run(): number {
-    if (Date.now() - this.#readAtMs >= RESYNC_MS) this.#isKnown = false;
+  #run(): undefined {
     this.#sync();
     this.#markReady();
-    return RESYNC_MS;
+  }
+
+  #lookAfter(): void {
+    const { logger, lookEveryMs = LOOK_EVERY_MS } = this.#o;
+    const repair = async (): Promise<void> => {
+      this.#isKnown = false;
+      this.#queue.add(SYNC);
+    };
+    const watch = (kind: keyof typeof LOOK_EVERY_MS, look: () => boolean): void => {
+      const isIntact = async (): Promise<boolean> => this.#isWell(kind, look);
+      void watchIntact({ what: "policy rules", isIntact, repair, everyMs: lookEveryMs[kind], logger }, this.#end.signal);
+    };
+    const { nft } = this.#o;
+    watch("isThere", () => nft.tables().some(({ family, name }) => family === TABLE.family && name === TABLE.name));
+    watch("isSame", () => isSame(nft.list(TABLE), this.#table));
+  }
+
+  /** Nothing is looked at where nobody has changed anything. What has yet to be written is not missed. */
+  #isWell(kind: keyof typeof LOOK_EVERY_MS, look: () => boolean): boolean {
+    const generation = this.#o.nft.generation();
+    if (!this.#isKnown || generation === this.#wellAt[kind]) return true;
+    const isWell = look();
+    if (isWell) this.#wellAt[kind] = generation;
+    return isWell;
   }
 
   /** Throws what the kernel says: then the next call reads anew what it has. */
   #sync(): void {
     const { nft, logger } = this.#o;
     const wasKnown = this.#isKnown;
-    if (!wasKnown) {
-      this.#table = nft.list(TABLE);
-      this.#readAtMs = Date.now();
-    }
+    if (!wasKnown) this.#table = nft.list(TABLE);
     this.#isKnown = false;
     let steps: Steps;
     try {

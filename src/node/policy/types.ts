@@ -29,6 +29,8 @@ export interface PoliciesOptions {
   readonly logger: Logger;
   /** What becomes of flows that a change no longer allows. Default: cut. */
   readonly established?: Established;
+  /** How often it is looked whether the table is there, and whether it is as it was left. In milliseconds. */
+  readonly lookEveryMs?: { readonly isThere: number; readonly isSame: number };
   readonly signal?: AbortSignal;
 }
 

@@ -1,8 +1,7 @@
 // What a proxy does on its node once the kernel holds all Services, beside writing changes.
 import { errorMessage, type Logger } from "#base";
-import type { NetNs } from "#linux";
+import { type NetNs, watchIntact } from "#linux";
 import type { Dataplane, ProxyMode } from "./dataplane.ts";
-import { watchIntact } from "./intact.ts";
 import { removeModes } from "./modes.ts";
 import { tracesOf } from "./traces.ts";
 
@@ -20,7 +19,7 @@ export async function startUpkeep({ netns, dataplane, resync, checkEveryMs, logg
   beLiberal(netns, logger);
   await removeOthers(netns, dataplane.mode, logger);
   const isIntact = async (): Promise<boolean> => tracesOf(netns).has(dataplane.mode) && ((await dataplane.isIntact?.()) ?? true);
-  void watchIntact({ isIntact, repair: resync, everyMs: checkEveryMs, logger }, signal);
+  void watchIntact({ what: "service rules", isIntact, repair: resync, everyMs: checkEveryMs, logger }, signal);
 }
 
 /**

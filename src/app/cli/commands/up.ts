@@ -39,8 +39,8 @@ export async function startCluster(options: ClusterOptions & { readonly apiPort:
 }
 
 async function startIn(home: string, options: ClusterOptions & { readonly apiPort: number }, steps: Steps): Promise<void> {
-  const { name, nodes, ipFamily, overlay, proxyMode = "nftables" } = options;
-  const cluster: ClusterOptions = { name, nodes, ipFamily, overlay, proxyMode };
+  const { name, nodes, ipFamily, overlay, proxyMode = "nftables", policyEstablished = "cut" } = options;
+  const cluster: ClusterOptions = { name, nodes, ipFamily, overlay, proxyMode, policyEstablished };
   const progress = startSupervisor(home, cluster, options.apiPort);
   const [credentials, server] = await Promise.all([
     writePki(planCluster(cluster), home),

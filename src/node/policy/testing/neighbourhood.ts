@@ -11,7 +11,7 @@ import { connectSocket, udpFd } from "#linux";
 import { policy } from "../../../core/netpol/testing/objects.ts";
 import { type Place, type TestPod, World } from "../../portmap/testing/world.ts";
 import { startPolicies } from "../start.ts";
-import type { LocalPod, Policies } from "../types.ts";
+import type { LocalPod, Policies, PoliciesOptions } from "../types.ts";
 
 /** Nothing waits on this machine's wire: a packet that is not refused is answered within a fraction of it. */
 const REFUSED_MS = 250;
@@ -49,8 +49,9 @@ export class Neighbourhood {
     return { ...made, local };
   }
 
-  start(pods: readonly LocalPod[] = []): Policies {
-    const policies = startPolicies({ client: this.client, nodeName: "node-1", nft: this.world.options.nft, logger: silentLogger });
+  start(pods: readonly LocalPod[] = [], given: Partial<PoliciesOptions> = {}): Policies {
+    const { nft } = this.world.options;
+    const policies = startPolicies({ client: this.client, nodeName: "node-1", nft, logger: silentLogger, ...given });
     policies.open(pods);
     return policies;
   }

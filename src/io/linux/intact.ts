@@ -1,9 +1,11 @@
-// Looks now and then whether the rules are still there. Who flushes tables (a firewall that restarts, `nft flush ruleset`, `iptables -F`)
-// takes Services away from everyone, and nothing else would bring them back before the next failed step. kube-proxy watches chains that it
+// Looks now and then whether rules are still there. Who flushes tables (a firewall that restarts, `nft flush ruleset`, `iptables -F`)
+// takes Services and policies away from everyone, and nothing else would bring them back before the next failed step. kube-proxy watches chains that it
 // has made for this (k/k pkg/util/iptables, Monitor); here what is looked at is where packets come in.
 import { errorMessage, type Logger } from "#base";
 
 export interface IntactOptions {
+  /** For the log: `service rules`. */
+  readonly what: string;
   /** Throws or rejects where it cannot be said: then nothing is done. */
   readonly isIntact: () => Promise<boolean>;
   readonly repair: () => Promise<void>;
@@ -18,7 +20,7 @@ const SHARE = 0.0005;
 const AT_MOST = 10;
 
 /** Resolves when looking has been given up, which `signal` does. */
-export async function watchIntact({ isIntact, repair, everyMs, logger }: IntactOptions, signal: AbortSignal): Promise<void> {
+export async function watchIntact({ what, isIntact, repair, everyMs, logger }: IntactOptions, signal: AbortSignal): Promise<void> {
   let delayMs = everyMs;
   let wasUnsure = false;
   while (await passes(delayMs, signal)) {
@@ -28,11 +30,11 @@ export async function watchIntact({ isIntact, repair, everyMs, logger }: IntactO
       wasUnsure = false;
       delayMs = Math.min(Math.max(everyMs, (performance.now() - begin) / SHARE), AT_MOST * everyMs);
       if (intact || signal.aborted) continue;
-      logger.warn("somebody has removed the service rules; writing them again");
+      logger.warn(`somebody has removed or changed the ${what}; writing them again`);
       await repair();
     } catch (err) {
       // Once for each time that it begins.
-      if (!wasUnsure && !signal.aborted) logger.warn("cannot look whether the service rules are there", { error: errorMessage(err) });
+      if (!wasUnsure && !signal.aborted) logger.warn(`cannot look whether the ${what} are there`, { error: errorMessage(err) });
       wasUnsure = true;
     }
   }

@@ -11,6 +11,7 @@ async function watch(looks: readonly (boolean | Error)[]): Promise<{ readonly re
   let repairs = 0;
   await watchIntact(
     {
+      what: "rules",
       async isIntact() {
         const found = rest.shift();
         if (rest.length === 0) setImmediate(() => end.abort());
