@@ -1,5 +1,6 @@
 // Kubeconfigs as people have them: in YAML, with the files that they name beside them.
 import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname } from "node:path";
 import { parse } from "yaml";
 import { errorMessage, InputError } from "#base";
@@ -15,7 +16,13 @@ export function readClientConfig(path: string | undefined): ClientConfig {
   );
 }
 
-function readYamlKubeconfig(path: string): ClientConfig {
+/** What kubectl would use: the file, $KUBECONFIG or ~/.kube/config, and its current context unless one is named. Throws InputError. */
+export function readContextConfig(path: string | undefined, context: string | undefined): ClientConfig {
+  const [first] = (process.env["KUBECONFIG"] ?? "").split(":").filter(Boolean);
+  return readYamlKubeconfig(path ?? first ?? `${homedir()}/.kube/config`, context);
+}
+
+function readYamlKubeconfig(path: string, context?: string): ClientConfig {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -29,7 +36,8 @@ function readYamlKubeconfig(path: string): ClientConfig {
     throw new InputError("--kubeconfig", `${path} is not YAML: ${errorMessage(err)}`);
   }
   try {
-    return loadKubeconfig(JSON.stringify(value), dirname(path));
+    const chosen = context === undefined ? value : { ...(value as object), "current-context": context };
+    return loadKubeconfig(JSON.stringify(chosen), dirname(path));
   } catch (err) {
     throw new InputError("--kubeconfig", `${path}: ${errorMessage(err)}`);
   }

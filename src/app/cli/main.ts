@@ -177,6 +177,21 @@ program
   });
 
 program
+  .command("what-if")
+  .description("what a change would make of who reaches whom, before it is made; works on any cluster, reads only")
+  .addOption(fileOption().makeOptionMandatory())
+  .addOption(clusterOption())
+  .addOption(namespaceOption())
+  .option("--delete", "the manifests' objects go, instead of coming", false)
+  .option("--fail-on <file>", "expectations; where one would not hold, the exit code is 1 and a packet shows why")
+  .option("--context <context>", "a cluster of the kubeconfig instead of one of Fairlead's")
+  .option("--kubeconfig <file>", "where that cluster is (default: $KUBECONFIG, ~/.kube/config)")
+  .addOption(new Option("-o, --output <format>", "output format").choices(["text", "wide", "json"]).default("text"))
+  .action(async (options) => {
+    process.exitCode = await (await import("./commands/what-if.ts")).whatIfCommand(options);
+  });
+
+program
   .command("demo")
   .description("start a cluster, deploy a small shop, and show who answered where; removes the cluster unless it was there or --keep")
   .addOption(clusterOption().default("demo"))

@@ -4,7 +4,17 @@ import { parseAllDocuments } from "yaml";
 import { errorMessage, FairleadError, InputError } from "#base";
 import type { KubeObject } from "#kube";
 
+/** An object, and where it stands: `file.yaml, document 2`. */
+export interface PlacedObject {
+  readonly object: KubeObject;
+  readonly where: string;
+}
+
 export function readManifests(paths: readonly string[]): KubeObject[] {
+  return readPlacedManifests(paths).map(({ object }) => object);
+}
+
+export function readPlacedManifests(paths: readonly string[]): PlacedObject[] {
   return paths.flatMap((path) => filesOf(path)).flatMap((file) => parseManifest(readText(file), file));
 }
 
@@ -24,7 +34,7 @@ function readText(file: string): string {
   return readFileSync(file === "-" ? 0 : file, "utf8");
 }
 
-function parseManifest(text: string, file: string): KubeObject[] {
+function parseManifest(text: string, file: string): PlacedObject[] {
   const documents = parseAllDocuments(text);
   return documents.flatMap((document, i) => {
     const [problem] = document.errors;
@@ -34,12 +44,12 @@ function parseManifest(text: string, file: string): KubeObject[] {
   });
 }
 
-function objectsOf(value: unknown, where: string): KubeObject[] {
+function objectsOf(value: unknown, where: string): PlacedObject[] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw new InputError(where, "is not an object");
   const object = value as KubeObject & { items?: unknown };
   if (object.kind?.endsWith("List") === true && Array.isArray(object.items)) return object.items.flatMap((item) => objectsOf(item, where));
   if (typeof object.apiVersion !== "string") throw new InputError(where, "apiVersion is missing");
   if (typeof object.kind !== "string") throw new InputError(where, "kind is missing");
   if (typeof object.metadata?.name !== "string") throw new InputError(where, "metadata.name is missing");
-  return [object];
+  return [{ object, where }];
 }

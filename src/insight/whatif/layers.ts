@@ -1,5 +1,6 @@
 // Policies of both kinds in one shape. Pure.
-import type { Policy, PolicyRule } from "#netpol";
+import type { ClusterNetworkPolicy, Stored } from "#kube";
+import { type ClusterRule, type Policy, type PolicyRule, parseClusterPolicy } from "#netpol";
 import type { LayeredPolicy, LayeredRule, Term } from "./types.ts";
 
 const layered = new WeakMap<Policy, LayeredPolicy>();
@@ -15,6 +16,7 @@ export function layerOf(policy: Policy): LayeredPolicy {
     subjects: [{ kind: "pods", namespaces: policy.namespace, pods: policy.subjects }],
     isolates: policy.isolates,
     rules: policy.rules.map((rule) => ruleOf(policy, rule)),
+    problems: policy.problems,
   };
   layered.set(policy, made);
   return made;
@@ -30,6 +32,44 @@ function ruleOf(policy: Policy, { direction, index, peers, ports }: PolicyRule):
     ...(peers?.blocks === undefined ? [] : [{ kind: "blocks" as const, intervals: peers.blocks }]),
   ];
   return { direction, path: `spec.${direction}[${index}]`, action: "Accept", peers: peers === undefined ? undefined : terms(), ports };
+}
+
+const ofCluster = new WeakMap<Stored<ClusterNetworkPolicy>, LayeredPolicy>();
+
+/** The same object for the same object of the API. */
+export function clusterLayerOf(object: Stored<ClusterNetworkPolicy>): LayeredPolicy {
+  const known = ofCluster.get(object);
+  if (known !== undefined) return known;
+  const { name, tier, priority, subjects, rules, problems } = parseClusterPolicy(object);
+  const made: LayeredPolicy = {
+    ref: { kind: "ClusterNetworkPolicy", key: name },
+    tier: tier === "admin" ? "Admin" : "Baseline",
+    priority,
+    subjects: subjects === undefined ? [] : [{ kind: "pods", ...subjects }],
+    isolates: [],
+    rules: rules.map(clusterRuleOf),
+    problems,
+  };
+  ofCluster.set(object, made);
+  return made;
+}
+
+const ACTIONS = { accept: "Accept", deny: "Deny", pass: "Pass" } as const;
+
+function clusterRuleOf({ direction, index, action, peers, ports }: ClusterRule): LayeredRule {
+  const terms = (): Term[] => [
+    ...(peers?.selectors ?? []).map((selector) => ({ kind: "pods" as const, ...selector })),
+    ...(peers?.blocks === undefined ? [] : [{ kind: "blocks" as const, intervals: peers.blocks }]),
+    ...(peers?.nodes ?? []).map((nodes) => ({ kind: "nodes" as const, nodes })),
+  ];
+  return {
+    direction,
+    path: `spec.${direction}[${index}]`,
+    action: ACTIONS[action],
+    peers: peers === undefined ? undefined : terms(),
+    ports,
+    namesOfSelected: true,
+  };
 }
 
 const TIERS: readonly LayeredPolicy["tier"][] = ["Admin", "NetworkPolicy", "Baseline"];

@@ -87,6 +87,7 @@ test("addresses of a block that has only pods are nobody else's", () => {
           priority: 1,
           subjects: [],
           isolates: [],
+          problems: [],
           rules: [
             { direction: "egress", path: "spec.egress[0]", action: "Deny", peers: [{ kind: "blocks", intervals }], ports: undefined },
           ],

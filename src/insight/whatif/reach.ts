@@ -82,7 +82,7 @@ export class Reach {
     if (rule.ports === undefined) return this.#sets.all;
     const named = rule.ports.names.flatMap(({ name, protocol }) =>
       (destination?.ports ?? [])
-        .filter((own) => own.name === name && (protocol === undefined || own.protocol === protocol))
+        .filter((own) => own.name === name && own.protocol === protocol)
         .map((own) => ({ protocol: own.protocol, first: own.port, last: own.port })),
     );
     return this.#sets.of([...rule.ports.numbers, ...named]);
@@ -92,7 +92,8 @@ export class Reach {
   reason({ subject, direction, other, family, point }: Question): Reason {
     if (!this.matcher.has(subject, family) || !this.matcher.has(other, family)) return { by: "absent" };
     const mine = this.policiesOf(subject);
-    const destination = direction === "ingress" ? this.matcher.facts(subject) : this.matcher.facts(other);
+    const namedOf = (rule: LayeredRule): PodFacts | undefined =>
+      direction === "ingress" ? this.matcher.facts(subject) : this.#namedOf(rule, other);
     const isolating = mine.filter(({ isolates }) => isolates.includes(direction));
     const decide = (tier: LayeredPolicy["tier"]): Reason | undefined => {
       for (const { ref, rules } of mine.filter((policy) => policy.tier === tier)) {
@@ -100,7 +101,7 @@ export class Reach {
           (each) =>
             each.direction === direction &&
             this.matcher.peers(each, family).includes(other.index) &&
-            this.#sets.has(this.portsOf(each, destination), point),
+            this.#sets.has(this.portsOf(each, namedOf(each)), point),
         );
         if (rule === undefined) continue;
         return rule.action === "Pass" ? undefined : { by: "rule", direction, policy: ref, path: rule.path, action: rule.action };
@@ -110,6 +111,14 @@ export class Reach {
     const denied: Reason | undefined =
       isolating.length === 0 ? undefined : { by: "default deny", direction, policies: isolating.map(({ ref }): PolicyRef => ref) };
     return decide("Admin") ?? decide("NetworkPolicy") ?? denied ?? decide("Baseline") ?? { by: "nothing isolates", direction };
+  }
+
+  /** Whose named ports count for a rule of egress. */
+  #namedOf(rule: LayeredRule, destination: Atom): PodFacts | undefined {
+    const facts = this.matcher.facts(destination);
+    if (rule.namesOfSelected !== true) return facts;
+    const isSelected = rule.peers?.some((term) => term.kind === "pods" && this.matcher.of(term, 4).includes(destination.index));
+    return isSelected === true ? facts : undefined;
   }
 
   #profileOf(subject: PodAtom): Record<Direction, { readonly id: string; readonly profile: Profile }> {
@@ -167,7 +176,7 @@ export class Reach {
       const before = left[index] ?? sets.none;
       if (before === sets.none) continue;
       const atom = ofPeers ? this.#partition.atoms[index] : undefined;
-      const ports = atom === undefined ? same : this.portsOf(rule, this.matcher.facts(atom));
+      const ports = atom === undefined ? same : this.portsOf(rule, this.#namedOf(rule, atom));
       const taken = sets.intersect(before, ports);
       if (taken === sets.none) continue;
       left[index] = sets.subtract(before, taken);

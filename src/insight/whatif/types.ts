@@ -55,6 +55,8 @@ export interface LayeredRule {
         readonly names: readonly { readonly name: string; readonly protocol: number | undefined }[];
       }
     | undefined;
+  /** Names of ports count for pods that a selector chooses, and not for those whose address a block has. */
+  readonly namesOfSelected?: boolean;
 }
 
 /** Both kinds of policies in one shape: what decides first comes first. */
@@ -68,6 +70,8 @@ export interface LayeredPolicy {
   readonly isolates: readonly Direction[];
   /** In order. */
   readonly rules: readonly LayeredRule[];
+  /** What of it cannot be understood. */
+  readonly problems: readonly string[];
 }
 
 /** Who decided, and how. */

@@ -1,5 +1,6 @@
 /** Services: from objects to a flat nftables layout. */
 
+export { type CompileInput, compileService } from "./compile.ts";
 export { PROXY_MODES, type ProxyMode } from "./dataplane.ts";
 export type { ServiceReport } from "./inspect.ts";
 export type { ProxyMetrics } from "./metrics.ts";
@@ -7,4 +8,4 @@ export { checkMode, removeModes } from "./modes.ts";
 export { type ServiceTableInput, serviceTable } from "./nftables/desired.ts";
 export { primaryAddresses } from "./node-watch.ts";
 export { type ProxyOptions, type ServiceProxy, startProxy } from "./start.ts";
-export type { ClusterCidrs, ProxyNode } from "./types.ts";
+export type { Backend, ClusterCidrs, CompiledService, Frontend, FrontendKind, ProxyNode } from "./types.ts";
