@@ -15,6 +15,7 @@ import { createLogger } from "../log.ts";
 import { settleMemory } from "../settle.ts";
 import { type AgentFlags, parseFlags, USAGE } from "./flags.ts";
 import { startNodeNetwork } from "./node-network.ts";
+import { observePages } from "./observe-pages.ts";
 
 /** How long an API server that starts beside us may take to listen. */
 const API_SERVER_START_MS = 60_000;
@@ -69,6 +70,7 @@ async function main(flags: AgentFlags): Promise<void> {
   const { services } = informers;
   const debugPages: KubeletOptions["debugPages"] = {
     services: ({ path: [namespace, name] }) => proxy.inspect(`${namespace}/${name}`),
+    ...observePages(flags.nodeName, ns, runtime),
   };
   const kubelet = startKubelet({ ...kubeletSettings(flags), client, runtime, signal, services, networkReady, debugPages });
 
