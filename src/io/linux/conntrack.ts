@@ -100,6 +100,16 @@ function readProto(attrs: AttrReader, into: { protocol: number; srcPort: number;
   }
 }
 
+/** What of a connection's attributes says between whom it is. */
+export function readTuples(attrs: AttrReader): { original?: Tuple; reply?: Tuple } {
+  const found: { original?: Tuple; reply?: Tuple } = {};
+  while (attrs.next()) {
+    if (attrs.type === CTA_TUPLE_ORIG) found.original = readTuple(attrs.nested());
+    else if (attrs.type === CTA_TUPLE_REPLY) found.reply = readTuple(attrs.nested());
+  }
+  return found;
+}
+
 function readConntrack(message: NetlinkMessage): ConntrackEntry {
   let original: Tuple | undefined;
   let reply: Tuple | undefined;

@@ -31,6 +31,7 @@ export {
 } from "./mounts.ts";
 export { netns } from "./netns.ts";
 export * from "./nftables/index.ts";
+export { type LoggedPacket, type PacketLog, watchPacketLog } from "./packet-log.ts";
 export { ProbeSocket, type SocketError } from "./probe-socket.ts";
 export { inNamespaces, type NamespaceKind, type Namespaces, type SpawnInOptions, spawnIn } from "./process.ts";
 export { openRoute } from "./route/index.ts";

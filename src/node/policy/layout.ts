@@ -69,6 +69,9 @@ export type Established = (typeof ESTABLISHED)[number];
 /** The NFLOG group that refused packets are told to, where somebody listens. */
 export const DROP_GROUP = 4789;
 
+/** Those of which nobody was told are known by their number. */
+const COUNTED: Statement = { kind: "counter", packets: 0, bytes: 0 };
+
 /** Of each rule that refuses: enough to see every refusal of a person's doing, and nothing to a flood. */
 const TOLD: Statement = { kind: "limit", rate: 10, per: "second", burst: 20 };
 
@@ -77,7 +80,7 @@ const TOLD: Statement = { kind: "limit", rate: 10, per: "second", burst: 20 };
  * `prefix` (at most 127 bytes) is how the listener knows the chain.
  */
 export function refuse(prefix: string, comment: string): Rule[] {
-  return [{ statements: [TOLD, { kind: "log", prefix, group: DROP_GROUP }] }, { statements: [drop()], comment }];
+  return [{ statements: [TOLD, { kind: "log", prefix, group: DROP_GROUP }] }, { statements: [COUNTED, drop()], comment }];
 }
 
 function judge(family: Family, source: Expr, destination: Expr): Rule[] {

@@ -45,7 +45,7 @@ class Walk {
         const { kind } = statement.verdict;
         if (kind === "accept" || kind === "drop" || kind === "return") return kind;
         throw new Error(`verdict ${kind}`);
-      } else if (statement.kind === "log" || statement.kind === "limit") {
+      } else if (["log", "limit", "counter"].includes(statement.kind)) {
         // The packet goes on.
       } else throw new Error(`statement ${statement.kind}`);
     }
