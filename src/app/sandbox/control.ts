@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { errorMessage, FairleadError } from "#base";
+import type { ObserverPages } from "#observe";
 import { joinDatagrams } from "./datagrams.ts";
 import { isNodePort, type NodePort } from "./node-ports.ts";
 import type { ComponentStatus } from "./supervise.ts";
@@ -17,7 +18,10 @@ export type ControlRequest =
    */
   | ({ readonly op: "dial-node-port" } & NodePort)
   /** A line `{ports: NodePort[]}` now and whenever the NodePorts change. */
-  | { readonly op: "node-ports" };
+  | { readonly op: "node-ports" }
+  /** As the debug pages of a node, for the namespaces `underlay` and `outside`: a line, and of "packets" one line after another. */
+  | { readonly op: "network"; readonly query?: string }
+  | { readonly op: "probe" | "packets"; readonly body: unknown };
 
 export interface SandboxStatus {
   readonly components: readonly ComponentStatus[];
@@ -30,6 +34,7 @@ export interface ControlHandlers {
   openNodePort(port: number): Promise<UdpSocket>;
   /** Calls `listener` at once and for every change; the returned function ends that. */
   watchNodePorts(listener: (ports: readonly NodePort[]) => void): () => void;
+  observer(): Promise<ObserverPages>;
 }
 
 export function serveControl(path: string, handlers: ControlHandlers): Server {
@@ -68,6 +73,8 @@ function parseRequest(line: string): ControlRequest {
   const value: unknown = JSON.parse(line);
   if (typeof value === "object" && value !== null && "op" in value) {
     if (value.op === "status" || value.op === "node-ports") return { op: value.op };
+    if (value.op === "network") return { op: value.op, ...("query" in value && { query: String(value.query) }) };
+    if ((value.op === "probe" || value.op === "packets") && "body" in value) return { op: value.op, body: value.body };
     if (value.op === "dial-node-port" && isNodePort(value)) return { op: value.op, port: value.port, protocol: value.protocol };
   }
   throw new FairleadError(`control request not understood: ${line}`, { code: "BadRequest" });
@@ -94,8 +101,24 @@ async function answer(socket: Socket, request: ControlRequest, handlers: Control
       const stop = handlers.watchNodePorts((ports) => socket.write(`${JSON.stringify({ ports })}\n`));
       socket.once("close", stop).once("end", () => socket.end());
       socket.resume();
+      return;
     }
+    default:
+      await observe(socket, request, await handlers.observer());
   }
+}
+
+/** Until it is told all, or the client has gone. */
+async function observe(socket: Socket, request: ControlRequest, pages: ObserverPages): Promise<void> {
+  const gone = new AbortController();
+  const end = (): void => gone.abort();
+  socket.once("close", end).once("end", end).resume();
+  if (request.op === "network") socket.write(`${JSON.stringify(await pages.network(new URLSearchParams(request.query)))}\n`);
+  if (request.op === "probe") socket.write(`${JSON.stringify(await pages.probe(request.body, gone.signal))}\n`);
+  if (request.op === "packets") {
+    for await (const line of pages.packets(request.body, gone.signal)) socket.write(`${JSON.stringify(line)}\n`);
+  }
+  socket.end();
 }
 
 /** Carries bytes both ways, half-closes included; an error of one side ends both, also one from before. */
@@ -111,9 +134,9 @@ export function join(a: Socket, b: Socket): void {
 }
 
 /** The client's side: sends `request` and returns the answer's first line with the socket, ready for what follows. */
-export async function askControl(path: string, request: ControlRequest): Promise<{ line: string; socket: Socket }> {
+export async function askControl(path: string, request: ControlRequest, signal?: AbortSignal): Promise<{ line: string; socket: Socket }> {
   const { connect } = await import("node:net");
-  const socket = connect({ path, allowHalfOpen: true });
+  const socket = connect({ path, allowHalfOpen: true, ...(signal && { signal }) });
   await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
   socket.write(`${JSON.stringify(request)}\n`);
   return { line: await readLine(socket), socket };

@@ -11,6 +11,7 @@ import { clusterPaths, componentSpecs } from "./components.ts";
 import { serveControl } from "./control.ts";
 import { createDialer, createUdpDialer } from "./dial.ts";
 import { startNodePortWatch } from "./node-ports.ts";
+import { lazyObserver } from "./observer.ts";
 import { type ClusterOptions, type ClusterPlan, planCluster } from "./plan.ts";
 import { openProgress, type ProgressPipe } from "./progress.ts";
 import { startReaper } from "./reap.ts";
@@ -60,6 +61,7 @@ async function start(cluster: ClusterPlan, steps: ProgressPipe, log: Logger): Pr
     dialNodePort: (port) => dialOutside(target, port),
     openNodePort: (port) => openOutside(target, port),
     watchNodePorts: (listener) => nodePorts.subscribe(listener),
+    observer: lazyObserver(root, underlay),
   });
   startBootstrap({ plan: cluster, home, underlay, nodePorts, progress: steps, logger: log });
 }

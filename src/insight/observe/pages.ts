@@ -1,5 +1,6 @@
 // The debug pages of an agent: `network`, `probe` and `packets`. What comes in is parsed here, once.
 import { InputError } from "#base";
+import type { NetNs } from "#linux";
 import { encodeJson, encodeReport, type Json } from "./codec.ts";
 import { parseNetworkQuery, parseProbeRequest, parseWatchRequest } from "./parse.ts";
 import { probe } from "./probe.ts";
@@ -19,6 +20,8 @@ export interface OpenPlace {
   readonly namespaces: readonly OpenNamespace[];
   /** Names of pods that have the node's network, as `NAMESPACE/NAME`. */
   readonly inNodeNetwork?: readonly string[];
+  /** Others that veths may lead to; `close` leaves them open. */
+  readonly beyond?: readonly NetNs[];
   close(): void;
 }
 
@@ -36,7 +39,7 @@ export function observerPages(place: ObservedPlace): ObserverPages {
     async network(query) {
       const opened = await place.open();
       try {
-        return encodeReport(readReport({ node: place.node, namespaces: opened.namespaces }, parseNetworkQuery(query)));
+        return encodeReport(readReport({ node: place.node, ...opened }, parseNetworkQuery(query)));
       } finally {
         opened.close();
       }
