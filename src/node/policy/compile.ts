@@ -1,10 +1,12 @@
 // From the pods of a node and the policies of the cluster to the table that should be. Pure.
 
 import { type Addr, FAMILIES, formatAddr } from "#ip";
-import { type Direction, type PodFacts, type Policy, selects } from "#netpol";
+import { type ClusterPolicy, type Direction, type PodFacts, type Policy, selects, selectsPod } from "#netpol";
 import type { Chain, Element, NftSet, SetHeader, Table, Verdict } from "#nft";
+import { clusterRuleId, compileClusterRule } from "./compile-cluster-rule.ts";
 import { type CompiledRule, compileRule, digest, type IndexedCluster, ruleId } from "./compile-rule.ts";
 import { type Established, isolationMap, refuse, selfSet, skeletonChains, TABLE, UNKNOWN_CHAIN } from "./layout.ts";
+import { denyChains, rulesFor, type TierGroup, tierChain, tierGroup } from "./tiers.ts";
 import type { Subject } from "./types.ts";
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
@@ -13,6 +15,8 @@ export interface CompileInput {
   readonly subjects: Iterable<Subject>;
   /** By namespace. */
   readonly policies: ReadonlyMap<string, ReadonlyMap<string, Policy>>;
+  /** In the order of `compareClusterPolicies`. Default: none. */
+  readonly clusterPolicies?: readonly ClusterPolicy[];
   readonly cluster: IndexedCluster;
   /**
    * Rules that have been compiled and still hold, by id; the caller takes out those that say something else, and keeps their live sets up to
@@ -39,19 +43,25 @@ interface Group {
   readonly policies: readonly Policy[];
 }
 
+interface Groups {
+  readonly policies: Map<string, Group>;
+  readonly tiers: Map<string, TierGroup>;
+}
+
 /**
  * Pods that the same policies isolate share one chain per direction. A set, chain or rule that has not changed is the same object as last time, so
  * that finding the difference costs as much as the change.
  */
 export function compile(input: CompileInput): Desired {
   const { subjects, established = "cut" } = input;
-  const groups = new Map<string, Group>();
+  const groups: Groups = { policies: new Map(), tiers: new Map() };
   const elements = new Elements();
   let isolatedPods = 0;
   for (const { addrs, facts } of subjects) {
     let isIsolated = false;
+    const selecting = facts === undefined ? [] : selectingOf(facts, input);
     for (const direction of DIRECTIONS) {
-      const chain = facts === undefined ? UNKNOWN_CHAIN : groupOf(direction, facts, input, groups);
+      const chain = facts === undefined ? UNKNOWN_CHAIN : chainOf({ direction, facts, selecting }, input, groups);
       if (chain === undefined) continue;
       isIsolated = true;
       for (const addr of addrs) elements.put(isolationMap(direction, addr.family), addr, { key: [addr], data: jumpVerdict(chain) });
@@ -60,7 +70,7 @@ export function compile(input: CompileInput): Desired {
     isolatedPods++;
     for (const addr of addrs) elements.put(selfSet(addr.family), addr, { key: [addr, addr] });
   }
-  const rules = rulesOf(groups.values(), input);
+  const rules = rulesOf(groups, input);
   const sets = FAMILIES.flatMap((family) =>
     [selfSet(family), ...DIRECTIONS.map((direction) => isolationMap(direction, family))].map((header) => elements.of(header)),
   );
@@ -71,7 +81,7 @@ export function compile(input: CompileInput): Desired {
     sets: [...sets, ...[...rules.values()].flatMap(({ sets: own }) => own)],
     chains: [...inner, ...groupChains(groups, rules, input.chains), ...base],
   };
-  return { table, isolatedPods, selectorGroups: groups.size };
+  return { table, isolatedPods, selectorGroups: groups.policies.size + groups.tiers.size };
 }
 
 const SKELETONS: Readonly<Record<Established, readonly [readonly Chain[], readonly Chain[]]>> = {
@@ -83,6 +93,29 @@ function skeleton(established: Established): [Chain[], Chain[]] {
   const chains = skeletonChains(established);
   const unknown: Chain = { name: UNKNOWN_CHAIN, rules: refuse(UNKNOWN_CHAIN, "isolated"), comment: "pods that the API does not know" };
   return [[...chains.filter(({ base }) => base === undefined), unknown], chains.filter(({ base }) => base !== undefined)];
+}
+
+function selectingOf(pod: PodFacts, { clusterPolicies = [], cluster }: CompileInput): ClusterPolicy[] {
+  return clusterPolicies.filter((policy) => selectsPod(policy, pod, cluster.namespaces));
+}
+
+interface Judged {
+  readonly direction: Direction;
+  readonly facts: PodFacts;
+  /** The ClusterNetworkPolicies that select the pod. */
+  readonly selecting: readonly ClusterPolicy[];
+}
+
+/** The chain that a pod's packets are judged by first; undefined where nothing is about them. Baseline is for whom no NetworkPolicy isolates. */
+function chainOf({ direction, facts, selecting }: Judged, input: CompileInput, groups: Groups): string | undefined {
+  const isolated = groupOf(direction, facts, input, groups.policies);
+  if (selecting.length === 0) return isolated;
+  const inTier = (tier: ClusterPolicy["tier"], next: string | undefined): string | undefined => {
+    const group = tierGroup({ tier, direction, next }, selecting, input.versions);
+    if (group !== undefined && !groups.tiers.has(group.chain)) groups.tiers.set(group.chain, group);
+    return group?.chain ?? next;
+  };
+  return inTier("admin", isolated ?? inTier("baseline", undefined));
 }
 
 function isolating(direction: Direction, pod: PodFacts, policies: CompileInput["policies"]): Policy[] {
@@ -126,9 +159,9 @@ function groupOf(
   return chain;
 }
 
-function rulesOf(groups: Iterable<Group>, { cluster, known, versions }: CompileInput): Map<string, CompiledRule> {
+function rulesOf(groups: Groups, { cluster, known, versions }: CompileInput): Map<string, CompiledRule> {
   const rules = new Map<string, CompiledRule>();
-  for (const { direction, policies } of groups) {
+  for (const { direction, policies } of groups.policies.values()) {
     for (const policy of policies) {
       for (const rule of policy.rules) {
         const id = ruleId(policy, rule);
@@ -138,18 +171,29 @@ function rulesOf(groups: Iterable<Group>, { cluster, known, versions }: CompileI
       }
     }
   }
+  for (const { direction, policies } of groups.tiers.values()) {
+    for (const policy of policies) {
+      for (const rule of rulesFor(policy, direction)) {
+        const id = clusterRuleId(policy, rule);
+        if (rules.has(id)) continue;
+        rules.set(id, known.get(id) ?? compileClusterRule({ policy, rule, cluster, version: versions?.get(id) ?? 0 }));
+      }
+    }
+  }
   // What no pod of this node needs is forgotten: nobody would notice its changes.
   for (const id of known.keys()) if (!rules.has(id)) known.delete(id);
   for (const [id, rule] of rules) if (!known.has(id)) known.set(id, rule);
   return rules;
 }
 
-function groupChains(
-  groups: ReadonlyMap<string, Group>,
-  rules: ReadonlyMap<string, CompiledRule>,
-  written = new Map<string, Chain>(),
-): Chain[] {
-  const chains = [...groups.values()].map((group) => written.get(group.chain) ?? groupChain(group, rules));
+function groupChains(groups: Groups, rules: ReadonlyMap<string, CompiledRule>, written = new Map<string, Chain>()): Chain[] {
+  const tiers = [...groups.tiers.values()];
+  const denied = new Map(tiers.flatMap(denyChains).map((chain) => [chain.name, written.get(chain.name) ?? chain]));
+  const chains = [
+    ...[...groups.policies.values()].map((group) => written.get(group.chain) ?? groupChain(group, rules)),
+    ...denied.values(),
+    ...tiers.map((group) => written.get(group.chain) ?? tierChain(group, rules)),
+  ];
   written.clear();
   for (const chain of chains) written.set(chain.name, chain);
   return chains;
