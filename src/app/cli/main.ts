@@ -74,6 +74,21 @@ program
   .action(async (service, options) => (await import("./commands/service.ts")).service(service, options));
 
 program
+  .command("trace <from> <to>")
+  .description("what should happen to a packet, hop by hop, what does, and why: trace web svc/api, trace outside node/node-1:30080")
+  .addOption(clusterOption())
+  .addOption(namespaceOption())
+  .option("--port <port>", "80, 53/udp, or the name of a port")
+  .addOption(new Option("-p, --protocol <protocol>", "instead of the port's own").choices(["tcp", "udp", "sctp", "icmp"]))
+  .option("-4, --ipv4", "over IPv4", false)
+  .addOption(new Option("-6, --ipv6", "over IPv6").default(false).conflicts("ipv4"))
+  .option("--no-probe", "only predict: send nothing")
+  .addOption(new Option("-o, --output <format>", "output format").choices(["text", "json"]).default("text"))
+  .action(async (from: string, to: string, options) => {
+    process.exitCode = await (await import("./commands/trace.ts")).trace(from, to, options);
+  });
+
+program
   .command("kubeconfig")
   .description("print the kubeconfig of a cluster")
   .addOption(clusterOption())

@@ -4,7 +4,7 @@ export { type ConntrackEntry, type CtState, STATUS, type Tuple } from "./conntra
 export type { MatchedElement, RuleStep, RuleVerdict } from "./evaluate/evaluation.ts";
 export { formatPacket, ICMP, ICMPV6, type Packet, SCTP, TCP, TCP_FLAGS, UDP } from "./packet.ts";
 export type * from "./state.ts";
-export { formatRoundTrip } from "./walk/format.ts";
+export { formatDecision, formatRoundTrip } from "./walk/format.ts";
 export type * from "./walk/result.ts";
 export { type Question, roundTrip, roundTrips, type WalkOptions } from "./walk/round-trip.ts";
 export { type Network, prepareNetwork } from "./walk/run.ts";

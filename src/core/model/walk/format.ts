@@ -25,7 +25,8 @@ function formatHop(hop: Hop): string[] {
   ];
 }
 
-function formatDecision(decision: Decision): string {
+/** One line. */
+export function formatDecision(decision: Decision): string {
   switch (decision.kind) {
     case "rule":
       return `${decision.hook}: ${formatRuleStep(decision)}`;

@@ -1,0 +1,61 @@
+// `fairlead trace`: what should happen to a packet, what does, and why.
+import { InputError } from "#base";
+import type { Family } from "#ip";
+import { NODES } from "#kube";
+import type { Protocol } from "#observe";
+import { clusterPaths, sandboxObserver } from "#sandbox";
+import { formatTrace, gatherReports, listObjects, nodeDoor, type ObserverDoor, plain, trace as run, serviceReport } from "#trace";
+import { openClient } from "../api.ts";
+import { runningCluster } from "../home.ts";
+import { paint } from "../terminal.ts";
+
+export interface TraceOptions {
+  readonly name: string;
+  readonly namespace: string;
+  readonly port?: string;
+  readonly protocol?: Protocol;
+  readonly ipv4?: boolean;
+  readonly ipv6?: boolean;
+  readonly output: "text" | "json";
+  readonly probe: boolean;
+}
+
+/** The exit code: 0 it is answered, 1 it is not, 2 the question names nothing that there is. */
+export async function trace(from: string, to: string, options: TraceOptions): Promise<number> {
+  try {
+    return (await traced(from, to, options)) ? 0 : 1;
+  } catch (err) {
+    if (!(err instanceof InputError)) throw err;
+    process.stderr.write(`${paint("red", "error:", process.stderr)} ${err.message}\n`);
+    return 2;
+  }
+}
+
+async function traced(from: string, to: string, options: TraceOptions): Promise<boolean> {
+  const client = openClient(options.name);
+  try {
+    const { items: nodes } = await client.list(NODES);
+    const doors: readonly ObserverDoor[] = [
+      ...nodes.map(({ metadata }) => nodeDoor(client, metadata.name)),
+      sandboxObserver(clusterPaths(runningCluster(options.name).home).controlSocket),
+    ];
+    const [objects, { reports, problems }] = await Promise.all([listObjects(client), gatherReports(doors)]);
+    for (const problem of problems) process.stderr.write(`${paint("yellow", "note:", process.stderr)} ${problem}\n`);
+    const { namespace, port, protocol, probe: probes } = options;
+    const family = familyOf(options);
+    const result = await run(
+      { from, to, namespace, ...(port !== undefined && { port }), ...(protocol && { protocol }), ...(family && { family }) },
+      { objects, reports, doors, probes, serviceReport: (node, key) => serviceReport(client, node, key) },
+    );
+    if (options.output === "json") process.stdout.write(`${JSON.stringify(plain(result), null, 2)}\n`);
+    else process.stdout.write(formatTrace(result, (style, text) => paint(style, text)));
+    return result.verdict === "allowed";
+  } finally {
+    client.close();
+  }
+}
+
+function familyOf({ ipv4, ipv6 }: TraceOptions): Family | undefined {
+  if (ipv4 === true) return 4;
+  return ipv6 === true ? 6 : undefined;
+}

@@ -1,0 +1,24 @@
+// Packets in a line, and a trace as JSON. Pure.
+import { type Addr, formatAddr, formatAddrPort, formatMac } from "#ip";
+import type { FlowPacket } from "./types.ts";
+
+export function formatPacketOf({ src, dst, dstPort, protocol, length }: FlowPacket): string {
+  const to = dstPort === undefined ? formatAddr(dst) : formatAddrPort(dst, dstPort);
+  return `${formatAddr(src)} > ${to} protocol ${protocol}, ${length} bytes`;
+}
+
+const MAC_BYTES = 6;
+
+/** Addresses, MACs and nanoseconds as text. */
+export function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof Uint8Array) return value.length === MAC_BYTES ? formatMac(value) : Buffer.from(value).toString("hex");
+  if (Array.isArray(value)) return value.map(plain);
+  if (isAddr(value)) return formatAddr(value);
+  return Object.fromEntries(Object.entries(value).flatMap(([key, member]) => (member === undefined ? [] : [[key, plain(member)]])));
+}
+
+function isAddr(value: object): value is Addr {
+  return "family" in value && "bytes" in value && value.bytes instanceof Uint8Array;
+}
