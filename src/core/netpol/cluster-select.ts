@@ -32,7 +32,9 @@ function isSelected(selector: NamespacedPodSelector, pod: Pick<PodFacts, "labels
  */
 export function countsForClusterNames(policy: ClusterPolicy, rule: ClusterRule, pod: PodFacts, namespaces: Cluster["namespaces"]): boolean {
   if ((rule.ports?.names.length ?? 0) === 0 || !pod.isPeer) return false;
-  return rule.direction === "ingress" ? selectsPod(policy, pod, namespaces) : isClusterPeer(rule, pod, namespaces);
+  return rule.direction === "ingress"
+    ? namespaces.has(pod.namespace) && selectsPod(policy, pod, namespaces)
+    : isClusterPeer(rule, pod, namespaces);
 }
 
 export function isNodePeer(rule: ClusterRule, node: NodeFacts): boolean {

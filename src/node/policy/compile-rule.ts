@@ -6,8 +6,8 @@
 
 import { createHash } from "node:crypto";
 import { FAMILIES, type Family, formatAddr } from "#ip";
-import { type Cluster, countsForNames, type Direction, isSelectedPeer, type PodFacts, type Policy, type PolicyRule } from "#netpol";
-import { concat, inSet, type NftSet, ofFamily, type Rule, type SetHeader, type Statement } from "#nft";
+import { type Cluster, countsForNames, isSelectedPeer, type PodFacts, type Policy, type PolicyRule, type PortInterval } from "#netpol";
+import { concat, type Expr, type Interval, inSet, type NftSet, ofFamily, type Rule, type SetHeader, type Statement } from "#nft";
 import { addrType, DESTINATION_PORT, destinationOf, PROTOCOL, sourceOf } from "./layout.ts";
 import { addrElement, type Keyed, LiveSet } from "./live-set.ts";
 import { EVERY_POD, type PodIndex, type Scope, scopeOf } from "./scope.ts";
@@ -16,7 +16,7 @@ export interface CompiledRule {
   readonly sets: readonly NftSet[];
   /** Those of `sets` that follow the pods. */
   readonly live: readonly LiveSet[];
-  /** Each ends in `return`: allowed. */
+  /** Of a NetworkPolicy each ends in `return`: allowed. */
   readonly rules: readonly Rule[];
 }
 
@@ -26,12 +26,12 @@ export interface IndexedCluster extends Cluster {
 }
 
 /** A condition, and the family that it is about, if any. */
-interface Condition {
+export interface Condition {
   readonly family: Family | undefined;
   readonly statements: readonly Statement[];
 }
 
-const ALWAYS: readonly Condition[] = [{ family: undefined, statements: [] }];
+export const ALWAYS: readonly Condition[] = [{ family: undefined, statements: [] }];
 
 /** nft shows 127 bytes of a comment. */
 const COMMENT_BYTES = 127;
@@ -52,9 +52,9 @@ export function ruleId(policy: Policy, { direction, index }: Pick<PolicyRule, "d
   return `${direction}-${key}-${index}`;
 }
 
-function comment(policy: Policy, direction: Direction, index: number): string {
+export function comment(key: string, { direction, index }: Pick<PolicyRule, "direction" | "index">): string {
   const tail = ` ${direction}[${index}]`;
-  return `${policy.key.slice(0, COMMENT_BYTES - tail.length)}${tail}`;
+  return `${key.slice(0, COMMENT_BYTES - tail.length)}${tail}`;
 }
 
 export interface RuleInput {
@@ -67,34 +67,41 @@ export interface RuleInput {
 
 export function compileRule(input: RuleInput): CompiledRule {
   const { policy, rule } = input;
-  const note = comment(policy, rule.direction, rule.index);
-  const sets = new RuleSets(input, note);
+  const note = comment(policy.key, rule);
+  const sets = new RuleSets({ id: ruleId(policy, rule), version: input.version ?? 0, comment: note });
   const peers = compilePeers(input, sets);
   const ports = compilePorts(input, sets);
-  const rules = peers.flatMap((peer) =>
-    ports.flatMap((port): Rule[] => {
+  return { sets: sets.sets, live: sets.live, rules: combine(peers, ports).map((own) => allow(own, note)) };
+}
+
+function allow(statements: readonly Statement[], note: string): Rule {
+  return { statements: [...statements, { kind: "verdict", verdict: { kind: "return" } }], comment: note };
+}
+
+/** (any of the peers) and (any of the ports), as the conditions of as many rules as it takes. */
+export function combine(peers: readonly Condition[], ports: readonly Condition[]): Statement[][] {
+  return peers.flatMap((peer) =>
+    ports.flatMap((port): Statement[][] => {
       if (peer.family !== undefined && port.family !== undefined && peer.family !== port.family) return [];
       const family = peer.family ?? port.family;
-      const statements = [...(family === undefined ? [] : [ofFamily(family)]), ...peer.statements, ...port.statements];
-      return [{ statements: [...statements, { kind: "verdict", verdict: { kind: "return" } }], comment: note }];
+      return [[...(family === undefined ? [] : [ofFamily(family)]), ...peer.statements, ...port.statements]];
     }),
   );
-  return { sets: sets.sets, live: sets.live, rules };
 }
 
 /**
  * The sets of one rule. Each is named by what it is for, so that a rule that says something else gets another, which can be filled before
  * a packet comes to it.
  */
-class RuleSets {
+export class RuleSets {
   readonly sets: NftSet[] = [];
   readonly live: LiveSet[] = [];
   readonly #id: string;
   readonly #version: number;
   readonly #comment: string;
 
-  constructor({ policy, rule, version = 0 }: RuleInput, note: string) {
-    this.#id = ruleId(policy, rule);
+  constructor({ id, version, comment: note }: { readonly id: string; readonly version: number; readonly comment: string }) {
+    this.#id = id;
     this.#version = version;
     this.#comment = note;
   }
@@ -131,18 +138,25 @@ function compilePeers({ policy, rule, cluster }: RuleInput, sets: RuleSets): rea
       live.push(sets.follow({ name, key }, scopes, elementsOf));
       conditions.push({ family, statements: [inSet(peer, name)] });
     }
-    const intervals = blocks?.[family] ?? [];
-    if (intervals.length > 0) {
-      const name = sets.name(`blocks${family}`, intervals);
-      sets.fixed({ name, key, flags: ["interval"], elements: intervals.map((interval) => ({ key: [interval] })) });
-      conditions.push({ family, statements: [inSet(peer, name)] });
-    }
+    conditions.push(...inBlocks(blocks?.[family] ?? [], { family, peer }, sets));
   }
   fill(live, peersOf(policy, rule, cluster));
   return conditions;
 }
 
-function fill(sets: readonly LiveSet[], pods: Iterable<PodFacts>): void {
+/** None where there is no interval. */
+export function inBlocks(
+  intervals: readonly Interval[],
+  { family, peer }: { readonly family: Family; readonly peer: Expr },
+  sets: RuleSets,
+): Condition[] {
+  if (intervals.length === 0) return [];
+  const name = sets.name(`blocks${family}`, intervals);
+  sets.fixed({ name, key: [addrType(family)], flags: ["interval"], elements: intervals.map((interval) => ({ key: [interval] })) });
+  return [{ family, statements: [inSet(peer, name)] }];
+}
+
+export function fill(sets: readonly LiveSet[], pods: Iterable<PodFacts>): void {
   if (sets.length === 0) return;
   for (const pod of pods) for (const live of sets) live.load(pod);
 }
@@ -155,20 +169,14 @@ function peersOf(policy: Policy, rule: PolicyRule, { index, pods, namespaces }: 
   return others.length === 0 ? first : new Set([first, ...others].flatMap((found) => [...found]));
 }
 
-function addrElements({ addrs }: PodFacts, family: Family): Keyed[] {
+export function addrElements({ addrs }: PodFacts, family: Family): Keyed[] {
   return addrs.flatMap((addr) => (addr.family === family ? [addrElement(addr)] : []));
 }
 
 function compilePorts({ policy, rule, cluster }: RuleInput, sets: RuleSets): readonly Condition[] {
   if (rule.ports === undefined) return ALWAYS;
   const { numbers, names } = rule.ports;
-  const conditions: Condition[] = [];
-  if (numbers.length > 0) {
-    const name = sets.name("ports", numbers);
-    const elements = numbers.map(({ protocol, first, last }) => ({ key: [protocol, first === last ? first : { first, last }] }));
-    sets.fixed({ name, key: ["inet_proto", "inet_service"], flags: ["interval"], elements });
-    conditions.push({ family: undefined, statements: [inSet(concat(PROTOCOL, DESTINATION_PORT), name)] });
-  }
+  const conditions = atNumbers(numbers, sets);
   if (names.length === 0) return conditions;
   const live: LiveSet[] = [];
   for (const family of FAMILIES) {
@@ -180,6 +188,15 @@ function compilePorts({ policy, rule, cluster }: RuleInput, sets: RuleSets): rea
   }
   fill(live, namedOf(policy, rule, cluster));
   return conditions;
+}
+
+/** None where there is no number. */
+export function atNumbers(numbers: readonly PortInterval[], sets: RuleSets): Condition[] {
+  if (numbers.length === 0) return [];
+  const name = sets.name("ports", numbers);
+  const elements = numbers.map(({ protocol, first, last }) => ({ key: [protocol, first === last ? first : { first, last }] }));
+  sets.fixed({ name, key: ["inet_proto", "inet_service"], flags: ["interval"], elements });
+  return [{ family: undefined, statements: [inSet(concat(PROTOCOL, DESTINATION_PORT), name)] }];
 }
 
 /** See `countsForNames`. */
@@ -198,7 +215,7 @@ function namedOf(policy: Policy, rule: PolicyRule, cluster: IndexedCluster): Ite
 }
 
 /** Each pod with its own numbers: a name may be another port on every pod. */
-function namedElements({ addrs, ports }: PodFacts, names: NonNullable<PolicyRule["ports"]>["names"], family: Family): Keyed[] {
+export function namedElements({ addrs, ports }: PodFacts, names: NonNullable<PolicyRule["ports"]>["names"], family: Family): Keyed[] {
   const wanted = ports.filter(({ name, protocol }) => names.some((port) => port.name === name && port.protocol === protocol));
   // Two names may be one number.
   const found = new Map<string, Keyed>();

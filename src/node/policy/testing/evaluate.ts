@@ -42,6 +42,7 @@ class Walk {
         const verdict = this.chain(data.chain);
         return verdict === "return" ? undefined : verdict;
       } else if (statement.kind === "verdict") {
+        if (statement.verdict.kind === "goto") return this.chain(statement.verdict.chain);
         const { kind } = statement.verdict;
         if (kind === "accept" || kind === "drop" || kind === "return") return kind;
         throw new Error(`verdict ${kind}`);
