@@ -1,7 +1,7 @@
 // A shadow of the cluster after a change: objects applied to it, or deleted. Pure.
 //
 // As `apply` does it: what a manifest says is set, what it does not say stays; but the spec of a policy is the manifest's own, whole.
-import type { Namespace, Pod } from "kubernetes-types/core/v1";
+import type { Namespace, Pod, Service, ServicePort } from "kubernetes-types/core/v1";
 import { InputError } from "#base";
 import { applyMergePatch, type Json, type KubeObject, type Stored } from "#kube";
 import { refreshSlices } from "./endpoints.ts";
@@ -146,7 +146,17 @@ function merged(old: Stored, given: Stored, isWhole: boolean): Stored {
   const patch = { ...given, metadata } as unknown as Json;
   // Objects of the API are JSON: what comes out of the patch is what the API server would store.
   const next = applyMergePatch(old as unknown as Json, patch) as unknown as Stored;
+  if (given.kind === "Service") return withKnownPorts(next as Stored<Service>, old as Stored<Service>);
   return isWhole && "spec" in given ? ({ ...next, spec: given.spec } as Stored) : next;
+}
+
+/** What a manifest leaves out of a port that is there, such as its nodePort, stays (ports are known by number and protocol). */
+function withKnownPorts(next: Stored<Service>, old: Stored<Service>): Stored<Service> {
+  const { ports } = next.spec ?? {};
+  if (ports === undefined) return next;
+  const known = (port: ServicePort): Partial<ServicePort> =>
+    old.spec?.ports?.find((own) => own.port === port.port && (own.protocol ?? "TCP") === (port.protocol ?? "TCP")) ?? {};
+  return { ...next, spec: { ...next.spec, ports: ports.map((port) => ({ ...known(port), ...port })) } };
 }
 
 /** A pod-to-be is taken to run. */

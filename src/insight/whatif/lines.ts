@@ -26,7 +26,23 @@ const ASKED = 48;
 
 export function linesOf(difference: Difference): Line[] {
   const { worlds } = difference;
-  return difference.rectangles().flatMap((rectangle) => linesOfRectangle(rectangle, worlds));
+  return overBothFamilies(difference.rectangles().flatMap((rectangle) => linesOfRectangle(rectangle, worlds)));
+}
+
+/** The outside of one family and that of the other, where all else is the same. */
+function overBothFamilies(lines: readonly Line[]): Line[] {
+  const isOutside = (atoms: readonly Atom[]): boolean => atoms.every(({ kind }) => kind === "block");
+  const key = ({ from, to, ports, now, before, after }: Line): string => {
+    const who = (atoms: readonly Atom[]): string => (isOutside(atoms) ? "outside" : atoms.map(({ index }) => index).join());
+    return JSON.stringify([who(from), who(to), ports, now, before, after]);
+  };
+  return [...Map.groupBy(lines, key).values()].flatMap((group) => {
+    const [a, b, ...more] = group;
+    if (a === undefined || b === undefined || more.length > 0) return group;
+    if (a.families.length !== 1 || b.families.length !== 1 || a.families[0] === b.families[0]) return group;
+    const [from, to] = isOutside(a.from) ? [[...a.from, ...b.from], a.to] : [a.from, [...a.to, ...b.to]];
+    return isOutside(a.from) || isOutside(a.to) ? [{ ...a, from, to, families: [...a.families, ...b.families].sort() }] : group;
+  });
 }
 
 function linesOfRectangle({ from, to, change }: Rectangle, worlds: Worlds): Line[] {

@@ -30,9 +30,13 @@ export class Names {
     const pods = atoms.flatMap((atom) => (atom.kind === "pods" ? atom.pods : []));
     const nodes = atoms.flatMap((atom) => (atom.kind === "nodes" ? atom.nodes.map(({ name }) => name) : []));
     const parts = [...(pods.length === 0 ? [] : [this.#pods(pods)]), ...(nodes.length === 0 ? [] : [this.#nodes(nodes)])];
+    const blocks = atoms.filter(({ kind }) => kind === "block");
+    if (blocks.length > 0 && blocks.length === this.#partition.atoms.filter(({ kind }) => kind === "block").length) {
+      return [...parts, "everything outside"].join(", ");
+    }
     for (const family of [4, 6] as const) {
-      const blocks = atoms.filter((atom) => atom.kind === "block" && atom.family === family);
-      if (blocks.length > 0) parts.push(this.#blocks(blocks, family));
+      const own = blocks.filter((atom) => atom.kind === "block" && atom.family === family);
+      if (own.length > 0) parts.push(this.#blocks(own, family));
     }
     return parts.join(", ");
   }

@@ -12,11 +12,7 @@ export function formatAnswer(answer: Answer, all: boolean): string {
   const policies = lines.map((line) => formatLine(line, names));
   const sections = [
     section("Who reaches whom", policies.length === 0 ? ["  nothing changes"] : policies, all),
-    section(
-      "Through Services",
-      services.map((line) => formatServiceLine(line, names)),
-      all,
-    ),
+    section("Through Services", serviceTexts(services, names), all),
     section(
       "Connections that are cut",
       connections.map(({ connection, fromPod, toPod, by }) => {
@@ -60,7 +56,7 @@ function section(head: string, lines: readonly string[], all: boolean): string {
   return `${head}:\n${shown.map((line) => `${line}\n`).join("")}${more}`;
 }
 
-export function formatLine({ from, to, families, ports, now, before, after }: Line, names: Answer["names"]): string {
+function formatLine({ from, to, families, ports, now, before, after }: Line, names: Answer["names"]): string {
   const was = before.every(({ by }) => by === "absent") && now === "allowed";
   const isGone = after.every(({ by }) => by === "absent") && now === "denied";
   const change = was
@@ -76,14 +72,25 @@ export function formatLine({ from, to, families, ports, now, before, after }: Li
   return `  ${who}: ${formatPorts(ports)} ${families.map((family) => `IPv${family}`).join("+")}: ${change}${by}${formerly}`;
 }
 
-export function formatServiceLine({ way, from, before, after }: ServiceLine, names: Answer["names"]): string {
-  const port = `${formatProtocol(way.protocol)} ${way.port}`;
-  const where = way.nodes === undefined ? "" : ` at ${way.nodes.join(", ")}`;
-  const service = way.service.slice(0, way.service.lastIndexOf(":"));
-  return `  ${names.of(from)} -> ${way.kind} of Service ${service}${where} ${port} IPv${way.family}: ${formatReached(before)} -> ${formatReached(after)}`;
+/** Families in which the same happens to the same clients are one line. */
+function serviceTexts(lines: readonly ServiceLine[], names: Answer["names"]): string[] {
+  const texts = lines.map((line) => ({ family: line.way.family, ...formatServiceLine(line, names) }));
+  const groups = Map.groupBy(texts, ({ head, tail }) => JSON.stringify([head.replace(/ \(IPv[46]\)/, ""), tail]));
+  return [...groups.values()].map((group) => {
+    const [{ head, tail } = { head: "", tail: "" }] = group;
+    const families = [...new Set(group.map(({ family }) => `IPv${family}`))].sort();
+    return `  ${families.length > 1 ? head.replace(/ \(IPv[46]\)/, "") : head} ${families.join("+")}: ${tail}`;
+  });
 }
 
-export function formatReached(reached: Reached | undefined): string {
+function formatServiceLine({ way, from, before, after }: ServiceLine, names: Answer["names"]): { head: string; tail: string } {
+  const where = way.nodes === undefined ? "" : ` at ${way.nodes.join(", ")}`;
+  const service = way.service.slice(0, way.service.lastIndexOf(":"));
+  const head = `${names.of(from)} -> ${way.kind} of Service ${service}${where} ${formatProtocol(way.protocol)} ${way.port}`;
+  return { head, tail: `${formatReached(before)} -> ${formatReached(after)}` };
+}
+
+function formatReached(reached: Reached | undefined): string {
   if (reached === undefined) return "not there";
   if (reached.endpoints === 0) return "no endpoints";
   if (reached.reached === reached.endpoints) return "allowed";
@@ -91,7 +98,7 @@ export function formatReached(reached: Reached | undefined): string {
   return `${reached.reached} of ${reached.endpoints} endpoints`;
 }
 
-export function formatProtocol(protocol: number): string {
+function formatProtocol(protocol: number): string {
   return { 6: "TCP", 17: "UDP", 132: "SCTP" }[protocol] ?? `protocol ${protocol}`;
 }
 
