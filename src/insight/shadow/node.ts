@@ -27,13 +27,13 @@ export interface NodeContext {
   readonly underlay: UnderlayPlan;
 }
 
-export function localNode({ underlay }: NodeContext, { name, addrs, podCidrs }: ShadowNode): LocalNode {
+function localNode({ underlay }: NodeContext, { name, addrs, podCidrs }: ShadowNode): LocalNode {
   const onLink = underlay.router;
   return { name, addrs, podCidrs, underlay: { link: UPLINK, mtu: underlayMtu(underlay), onLink } };
 }
 
 /** As `podMtu` of the overlay. */
-export function podMtu({ backend, underlay }: NodeContext, { addrs }: Pick<ShadowNode, "addrs">): number {
+function podMtu({ backend, underlay }: NodeContext, { addrs }: Pick<ShadowNode, "addrs">): number {
   const family = (addrs.find((addr) => addr.family === 4) ?? addrs[0])?.family ?? 4;
   return underlayMtu(underlay) - backend.overhead(family);
 }

@@ -13,7 +13,7 @@ export function isAlive({ spec, status }: Pod): boolean {
   return (spec?.nodeName ?? "") !== "" && !ENDED.has(status?.phase);
 }
 
-export function isOnHostNetwork({ spec }: Pod): boolean {
+function isOnHostNetwork({ spec }: Pod): boolean {
   return spec?.hostNetwork === true;
 }
 

@@ -17,7 +17,7 @@ export interface Shape {
 
 const NAMESPACES: readonly string[] = ["x", "y", "z"];
 const ZONES: readonly string[] = ["east", "west"];
-export const FAMILIES: readonly Family[] = [4, 6];
+const FAMILIES: readonly Family[] = [4, 6];
 /** RFC 5737, RFC 3849: where load balancers and externalIPs are; the last number is the Service's. */
 const EXTERNAL: Readonly<Record<Family, (n: number) => string>> = { 4: (n) => `192.0.2.${n}`, 6: (n) => `2001:db8:5::${n.toString(16)}` };
 const CLUSTER_IP: Readonly<Record<Family, (n: number) => string>> = { 4: (n) => `10.96.0.${n}`, 6: (n) => `fd00:10:96::${n.toString(16)}` };
@@ -125,13 +125,14 @@ function slicesFor(chance: Chance, { metadata, spec }: Stored<Service>, pods: re
       port: targetOf.get(name) ?? 80,
     }));
     const slice = endpointSlice(`${metadata.namespace}/${metadata.name}`, family, chosen, ports);
-    const endpoints = slice.endpoints.map(
-      (endpoint, i): Endpoint => ({
-        ...endpoint,
-        conditions: conditions[i] ?? {},
-        ...(withHints && chance.is(0.9) && { hints: { forZones: [{ name: chance.one(ZONES) }] } }),
-      }),
+    // Of two endpoints with one address (pods on their node's network) and different hints, the API does not say which counts.
+    const hints = new Map(
+      slice.endpoints.map(({ addresses: [addr] }) => [addr, chance.is(0.9) ? [{ name: chance.one(ZONES) }] : undefined]),
     );
+    const endpoints = slice.endpoints.map((endpoint, i): Endpoint => {
+      const forZones = withHints ? hints.get(endpoint.addresses[0]) : undefined;
+      return { ...endpoint, conditions: conditions[i] ?? {}, ...(forZones !== undefined && { hints: { forZones } }) };
+    });
     const outside: Endpoint[] = chance.is(0.1) ? [{ addresses: [OUTSIDE_ADDR[family]], conditions: { ready: true } }] : [];
     return { ...slice, endpoints: [...endpoints, ...outside] };
   });

@@ -23,14 +23,14 @@ export function foreseen({ outcome }: RoundTrip): string {
   return `answered by ${outcome.by}, seen as ${formatAddr(outcome.seenAs.addr)}`;
 }
 
-export function promised(expected: Expected): string {
+function promised(expected: Expected): string {
   if (expected.kind !== "answered") return expected.kind;
   return expected.seenAs === undefined
     ? `answered by ${expected.by}`
     : `answered by ${expected.by}, seen as ${formatAddr(expected.seenAs)}`;
 }
 
-export function waysOf(network: Network, question: Question): readonly string[] {
+function waysOf(network: Network, question: Question): readonly string[] {
   return sorted(roundTrips(network, question, { record: false }).map(({ result }) => foreseen(result)));
 }
 

@@ -12,7 +12,7 @@ const POD_VALUES: Readonly<Record<string, readonly string[]>> = { app: ["web", "
 const NAMESPACE_VALUES: Readonly<Record<string, readonly string[]>> = { env: ["prod", "test"], team: ["red"] };
 
 export const PORTS: readonly number[] = [53, 80, 81, 8080];
-export const PORT_NAMES: readonly string[] = ["http", "dns"];
+const PORT_NAMES: readonly string[] = ["http", "dns"];
 export const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 
 export function podLabels(chance: Chance): Labels {

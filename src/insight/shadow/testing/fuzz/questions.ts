@@ -10,7 +10,7 @@ import type { Chance } from "./random.ts";
 
 const PROTOCOLS: Readonly<Record<string, number>> = { TCP, UDP, SCTP };
 
-export interface Target {
+interface Target {
   readonly family: Family;
   readonly addr: string;
   /** Ports that mean something there, with their protocols; absent: any. */
