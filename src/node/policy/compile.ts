@@ -35,6 +35,8 @@ export interface Desired {
   readonly table: Table;
   readonly isolatedPods: number;
   readonly selectorGroups: number;
+  /** The NetworkPolicies of which none allows what a chain refuses, by its name. */
+  readonly refusing: ReadonlyMap<string, readonly string[]>;
 }
 
 interface Group {
@@ -81,7 +83,8 @@ export function compile(input: CompileInput): Desired {
     sets: [...sets, ...[...rules.values()].flatMap(({ sets: own }) => own)],
     chains: [...inner, ...groupChains(groups, rules, input.chains), ...base],
   };
-  return { table, isolatedPods, selectorGroups: groups.policies.size + groups.tiers.size };
+  const refusing = new Map([...groups.policies.values()].map(({ chain, policies }) => [chain, policies.map(({ key }) => key)]));
+  return { table, isolatedPods, selectorGroups: groups.policies.size + groups.tiers.size, refusing };
 }
 
 const SKELETONS: Readonly<Record<Established, readonly [readonly Chain[], readonly Chain[]]>> = {
