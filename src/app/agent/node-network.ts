@@ -5,7 +5,7 @@ import type { Client, EventRecorder, Informer } from "#client";
 import { BRIDGE, createPodNetwork, type PodNetwork as PodLinks } from "#cni";
 import { formatAddr, formatPrefix, type Prefix, parseAddr } from "#ip";
 import { openIpam } from "#ipam";
-import { type NetNs, openConntrack, openNft, openRoute } from "#linux";
+import { type NetNs, openConntrack, openNft, openRoute, watchPacketLog } from "#linux";
 import { overlayMetrics, podCidrsOf, podMtu, startMasquerade, startOverlay } from "#overlay";
 import { type LocalPod, type Policies, policyMetrics, startPolicies } from "#policy";
 import { createHostPorts, type HostPorts, type PodPorts, portmapMetrics } from "#portmap";
@@ -63,6 +63,7 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
     client: options.client,
     nodeName: flags.nodeName,
     nft,
+    openLog: (log, listener) => watchPacketLog(ns, log, listener),
     established: flags.policyEstablished,
     logger: logger.child({ room: "policy" }),
   });

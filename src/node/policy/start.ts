@@ -10,7 +10,9 @@ import { type NetworkPolicy, podFacts, thinNamespace, thinPod } from "#netpol";
 import type { Table } from "#nft";
 import { compile } from "./compile.ts";
 import { diff, isSame, type Patches, patchChanges, type Steps } from "./diff.ts";
-import { TABLE } from "./layout.ts";
+import type { Drop, DropsLeftOut } from "./drop-types.ts";
+import { Drops } from "./drops.ts";
+import { TABLE, UNKNOWN_CHAIN } from "./layout.ts";
 import { createMetrics, type PolicyMetrics } from "./metrics.ts";
 import { inParts, setsChanged } from "./parts.ts";
 import { PolicyState } from "./state.ts";
@@ -42,6 +44,8 @@ class Reconciler implements Policies {
   readonly #opened = Promise.withResolvers<void>();
   readonly #waiting = new Set<() => void>();
   readonly #markReady: () => void;
+  readonly #drops: Drops | undefined;
+  #refusing: ReadonlyMap<string, readonly string[]> = new Map();
   #isOpen = false;
   /** What the kernel holds; undefined also where that is not certain. */
   #table: Table | undefined;
@@ -54,6 +58,9 @@ class Reconciler implements Policies {
     this.#o = options;
     const { client, logger, nodeName, signal } = options;
     this.#state = new PolicyState(nodeName);
+    const { openLog, nft } = options;
+    const refusing = (prefix: string): readonly string[] | undefined => this.#refusing.get(prefix) ?? this.#denying(prefix);
+    if (openLog !== undefined) this.#drops = new Drops({ nodeName, nft, openLog, logger, pods: () => this.#state.pods.values(), refusing });
     this.#queue = new WorkQueue({
       run: async (key) => (key === TIDY ? this.#tidy() : this.#run()),
       onError: (_, err, attempt) => logger.error("cannot enforce network policies, trying again", { error: errorMessage(err), attempt }),
@@ -97,7 +104,14 @@ class Reconciler implements Policies {
     if (this.#state.disconnect(containerId)) this.#changed(true);
   }
 
+  drops(signal: AbortSignal): AsyncIterable<Drop | DropsLeftOut> {
+    if (this.#drops === undefined)
+      throw new FairleadError("Cannot watch what policies refuse: nobody has a packet log here", { code: "NoPacketLog" });
+    return this.#drops.watch(signal);
+  }
+
   stop(): void {
+    this.#drops?.close();
     for (const informer of this.#informers) informer.stop();
     this.#queue.stop();
     this.#end.abort();
@@ -204,7 +218,8 @@ class Reconciler implements Policies {
   }
 
   #compiled(patches: Patches): Steps {
-    const { table, isolatedPods, selectorGroups } = compile(this.#compileInput());
+    const { table, isolatedPods, selectorGroups, refusing } = compile(this.#compileInput());
+    this.#refusing = refusing;
     this.#state.isRestructured = false;
     Object.assign(this.metrics, { isolated_pods: isolatedPods, selector_groups: selectorGroups });
     return diff(this.#table, table, patches);
@@ -231,6 +246,12 @@ class Reconciler implements Policies {
 
   #compileInput(): Parameters<typeof compile>[0] {
     return { ...this.#state.compileInput(), established: this.#o.established ?? "cut" };
+  }
+
+  /** A rule that denies has a chain of its own, and its place in its policy as comment. */
+  #denying(prefix: string): readonly string[] | undefined {
+    const comment = this.#table?.chains.find(({ name }) => name === prefix)?.rules.at(-1)?.comment;
+    return comment === undefined || prefix === UNKNOWN_CHAIN ? undefined : [comment];
   }
 
   #tidy(): undefined {

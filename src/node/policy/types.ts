@@ -1,8 +1,9 @@
 import type { Logger } from "#base";
 import type { Client } from "#client";
 import type { Addr } from "#ip";
-import type { NftSocket } from "#linux";
+import type { NftSocket, PacketLog } from "#linux";
 import type { PodFacts } from "#netpol";
+import type { Drop, DropsLeftOut } from "./drop-types.ts";
 import type { Established } from "./layout.ts";
 import type { PolicyMetrics } from "./metrics.ts";
 
@@ -27,6 +28,8 @@ export interface PoliciesOptions {
   /** In the node's network namespace; the caller's, who also closes it. */
   readonly nft: NftSocket;
   readonly logger: Logger;
+  /** The packet log of the namespace; absent: `drops` throws. */
+  readonly openLog?: PacketLog;
   /** What becomes of flows that a change no longer allows. Default: cut. */
   readonly established?: Established;
   /** How often it is looked whether the table is there, and whether it is as it was left. In milliseconds. */
@@ -50,6 +53,11 @@ export interface Policies {
   /** Resolves when the kernel has what the API wants for the first time. */
   readonly ready: Promise<void>;
   readonly metrics: PolicyMetrics;
+  /**
+   * What policies refuse from now on, until `signal` aborts; of each chain at most ten packets a second, and then how many more. Throws
+   * "NoPacketLog".
+   */
+  drops(signal: AbortSignal): AsyncIterable<Drop | DropsLeftOut>;
   /** What is in the kernel stays. */
   stop(): void;
 }

@@ -7,7 +7,7 @@ import { silentLogger } from "#base";
 import { createFakeClient, type FakeClient } from "#client/fake";
 import { formatAddr, parseAddr, parsePrefix } from "#ip";
 import { NAMESPACES, NETWORK_POLICIES, PODS } from "#kube";
-import { connectSocket, udpFd } from "#linux";
+import { connectSocket, type PacketLog, udpFd, watchPacketLog } from "#linux";
 import { policy } from "../../../core/netpol/testing/objects.ts";
 import { type Place, type TestPod, World } from "../../portmap/testing/world.ts";
 import { startPolicies } from "../start.ts";
@@ -50,8 +50,9 @@ export class Neighbourhood {
   }
 
   start(pods: readonly LocalPod[] = [], given: Partial<PoliciesOptions> = {}): Policies {
-    const { nft } = this.world.options;
-    const policies = startPolicies({ client: this.client, nodeName: "node-1", nft, logger: silentLogger, ...given });
+    const { nft, ns } = this.world.options;
+    const openLog: PacketLog = (options, listener) => watchPacketLog(ns, options, listener);
+    const policies = startPolicies({ client: this.client, nodeName: "node-1", nft, logger: silentLogger, openLog, ...given });
     policies.open(pods);
     return policies;
   }
