@@ -1,7 +1,7 @@
 // API objects and facts for tests, with as little as each test says.
 import type { NetworkPolicySpec } from "kubernetes-types/networking/v1";
 import { parseAddr } from "#ip";
-import type { Stored } from "#kube";
+import type { ClusterNetworkPolicy, ClusterNetworkPolicySpec, Stored } from "#kube";
 import { TCP, UDP } from "#nft";
 import type { NamedPort, NetworkPolicy, PodFacts } from "../types.ts";
 
@@ -23,4 +23,10 @@ export function pod(key: string, n: number, given: Partial<PodFacts> = {}): PodF
   const [namespace = "", name = ""] = key.split("/");
   const addrs = [parseAddr(`10.244.1.${n}`), parseAddr(`fd00:10:244:1::${n.toString(16)}`)];
   return { key, uid: `uid-${n}`, namespace, nodeName: "node-1", labels: { pod: name }, addrs, ports: PORTS, isPeer: true, ...given };
+}
+
+export function clusterPolicy(name: string, spec: Partial<ClusterNetworkPolicySpec>): Stored<ClusterNetworkPolicy> {
+  const metadata = { name, uid: name, resourceVersion: "1", creationTimestamp: "" };
+  const all = { tier: "Admin", priority: 0, subject: { namespaces: {} }, ...spec };
+  return { apiVersion: "policy.networking.k8s.io/v1alpha2", kind: "ClusterNetworkPolicy", metadata, spec: all };
 }
