@@ -207,6 +207,22 @@ program
   });
 
 program
+  .command("reach")
+  .description("the truth table of who reaches whom, as policies have it; with --probe also as real connections have it")
+  .addOption(clusterOption())
+  .option("-n, --namespace <namespace>", "only pods of this namespace")
+  .option("--from <selector>", "only from pods with these labels")
+  .option("--to <selector>", "only to pods with these labels")
+  .option("--port <port...>", "ports: 80, 53/udp", ["80/tcp"])
+  .option("--probe", "make real connections too; where one is not as foreseen, the exit code is 1", false)
+  .option("--context <context>", "a cluster of the kubeconfig instead of one of Fairlead's")
+  .option("--kubeconfig <file>", "where that cluster is (default: $KUBECONFIG, ~/.kube/config)")
+  .addOption(new Option("-o, --output <format>", "output format").choices(["text", "wide", "json"]).default("text"))
+  .action(async (options) => {
+    process.exitCode = await (await import("./commands/reach.ts")).reachCommand(options);
+  });
+
+program
   .command("demo")
   .description("start a cluster, deploy a small shop, and show who answered where; removes the cluster unless it was there or --keep")
   .addOption(clusterOption().default("demo"))

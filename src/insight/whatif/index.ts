@@ -7,6 +7,7 @@ export { type Expectation, type PortExpectation, parseExpectations, parsePortExp
 export { NO_OBJECTS, type Objects, worldOf } from "./objects.ts";
 export { formatPoint, formatPorts, PortSets, pointOf } from "./ports.ts";
 export { Reach } from "./reach.ts";
+export { type Cell, type TablePort, truthTable } from "./table.ts";
 export { answerJson, formatAnswer } from "./text.ts";
 export type * from "./types.ts";
 export { type Broken, verify } from "./verify.ts";

@@ -16,6 +16,7 @@ import {
 } from "#whatif";
 import { openClient } from "../api.ts";
 import { readContextConfig } from "../kubeconfig-file.ts";
+import { type Connections, readConnections } from "../live-connections.ts";
 import { readObjects } from "../live-objects.ts";
 import { readPlacedManifests } from "../manifests.ts";
 import { paint } from "../terminal.ts";
@@ -34,6 +35,13 @@ export interface WhatIfOptions extends ClusterChoice {
   readonly output: "text" | "wide" | "json";
 }
 
+const NO_CONNECTIONS: Connections = { connections: [], notes: [] };
+
+/** A cluster that need not be Fairlead's: only lists are asked for. */
+function isForeign({ context, kubeconfig }: ClusterChoice): boolean {
+  return context !== undefined || kubeconfig !== undefined;
+}
+
 /** A cluster of Fairlead's, or any other where a kubeconfig says so. */
 export function chosenClient({ name, context, kubeconfig }: ClusterChoice): HttpClient {
   if (context === undefined && kubeconfig === undefined) return openClient(name);
@@ -47,8 +55,9 @@ export async function whatIfCommand(options: WhatIfOptions): Promise<number> {
   const client = chosenClient(options);
   try {
     const live = await readObjects(client);
+    const { connections, notes: unknown } = isForeign(options) ? NO_CONNECTIONS : await readConnections(client, live.nodes.keys());
     const { objects: after, notes } = applyChanges(live, { objects, isDelete: options.delete, namespace: options.namespace });
-    const answer = whatIf({ before: live, after, notes });
+    const answer = whatIf({ before: live, after, connections, notes: [...notes, ...unknown] });
     const { partition, sets, after: reach } = answer.worlds;
     const broken = verify(expectations, { partition, sets, reach });
     print(answer, { broken, expectations }, options.output);

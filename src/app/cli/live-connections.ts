@@ -1,0 +1,45 @@
+// The connections that the nodes of a cluster of Fairlead's have now; agents of other clusters have no such page.
+import type { HttpClient } from "#client";
+import { formatAddr } from "#ip";
+import { decodeReport } from "#observe";
+import type { LiveConnection } from "#whatif";
+
+export interface Connections {
+  readonly connections: readonly LiveConnection[];
+  readonly notes: readonly string[];
+}
+
+/** A connection between two nodes is in the tables of both, and counts once. */
+export async function readConnections(client: HttpClient, nodes: Iterable<string>): Promise<Connections> {
+  const found = new Map<string, LiveConnection>();
+  const notes: string[] = [];
+  await Promise.all(
+    Array.from(nodes, async (node) => {
+      const problem = await readNode(client, node, found);
+      if (problem !== undefined) notes.push(`live connections of ${node} are not known: ${problem}`);
+    }),
+  );
+  return { connections: [...found.values()], notes };
+}
+
+const ANSWER_MS = 5000;
+
+async function readNode(client: HttpClient, node: string, found: Map<string, LiveConnection>): Promise<string | undefined> {
+  try {
+    const path = `/api/v1/nodes/${node}/proxy/debug/network?conntrack=1&processes=0`;
+    const { status, body } = await client.raw({ method: "GET", path, op: `ask ${node}`, signal: AbortSignal.timeout(ANSWER_MS) });
+    if (status !== 200) return `it answers ${status}`;
+    const { namespaces } = decodeReport(JSON.parse(body.toString()));
+    for (const { role, conntrack } of namespaces) {
+      if (role !== "node") continue;
+      for (const { original, reply } of conntrack.entries ?? []) {
+        const connection = { from: original.src, to: reply.src, protocol: original.protocol, port: reply.srcPort };
+        const key = `${formatAddr(original.src)} ${original.srcPort} ${formatAddr(reply.src)} ${connection.port} ${original.protocol}`;
+        found.set(key, connection);
+      }
+    }
+    return undefined;
+  } catch (err) {
+    return err instanceof Error ? err.message : String(err);
+  }
+}
