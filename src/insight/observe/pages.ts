@@ -5,7 +5,7 @@ import { encodeJson, encodeReport, type Json } from "./codec.ts";
 import { parseNetworkQuery, parseProbeRequest, parseWatchRequest } from "./parse.ts";
 import { probe } from "./probe.ts";
 import { type OpenNamespace, readReport } from "./read.ts";
-import type { Place } from "./types.ts";
+import type { Place, WatchRequest } from "./types.ts";
 import { watch } from "./watch.ts";
 
 /** Whose namespaces these pages show. */
@@ -54,17 +54,19 @@ export function observerPages(place: ObservedPlace): ObserverPages {
         opened.close();
       }
     },
-    async *packets(body, signal) {
-      const request = parseWatchRequest(body);
-      const opened = await place.open();
-      try {
-        for await (const sighting of watch({ node: place.node, namespaces: opened.namespaces }, request, signal))
-          yield encodeJson(sighting);
-      } finally {
-        opened.close();
-      }
-    },
+    // What is not understood is refused before the first line.
+    packets: (body, signal) => watchLines(place, parseWatchRequest(body), signal),
   };
+}
+
+async function* watchLines(place: ObservedPlace, request: WatchRequest, signal: AbortSignal): AsyncGenerator<Json> {
+  const opened = await place.open();
+  try {
+    const source = { node: place.node, namespaces: opened.namespaces };
+    for await (const sighting of watch(source, request, signal)) yield encodeJson(sighting);
+  } finally {
+    opened.close();
+  }
 }
 
 function namespaceOf(from: Place, node: string, { namespaces, inNodeNetwork = [] }: OpenPlace): OpenNamespace {

@@ -207,18 +207,32 @@ function readSysctl(name: string): [string, number][] {
   }
 }
 
+/** Of a command line; more is cut off. */
+const MAX_COMMAND = 200;
+
+/** Of a script the script's: the interpreter says little. */
+function programName({ name, args }: SocketOwner): string {
+  const [program = name, ...rest] = args;
+  const script = /(^|\/)(node|python[0-9.]*|perl|ruby|sh|bash)$/.test(program) ? rest.find((arg) => !arg.startsWith("-")) : undefined;
+  // Some write their whole command line into one argument.
+  const [word = name] = (script ?? program).split(" ");
+  return word.replace(/^.*\//, "").replace(/\.[cm]?js$/, "") || name;
+}
+
 function withOwners(observed: ObservedNamespace, owners: readonly (SocketOwner | undefined)[]): ObservedNamespace {
   const { state, sockets } = observed;
   const listeners = state.listeners?.map((listener, i): model.Listener => {
     const owner = owners[i];
-    return owner === undefined ? listener : { ...listener, name: `${owner.name} (pid ${owner.pid})` };
+    return owner === undefined ? listener : { ...listener, name: `${programName(owner)} (pid ${owner.pid})` };
   });
   return {
     ...observed,
     state: { ...state, ...(listeners && { listeners }) },
     sockets: sockets.map((socket, i): ListeningSocket => {
       const owner = owners[i];
-      return owner === undefined ? socket : { ...socket, pid: owner.pid, command: owner.args.join(" ") || owner.name };
+      return owner === undefined
+        ? socket
+        : { ...socket, pid: owner.pid, command: (owner.args.join(" ") || owner.name).slice(0, MAX_COMMAND) };
     }),
   };
 }
