@@ -1,0 +1,66 @@
+// Asks for everything that the checks look at. Nothing is changed anywhere.
+import { errorMessage } from "#base";
+import type { ClusterPolicy } from "#netpol";
+import type { NodeReport, ProbeRequest, ProbeResult } from "#observe";
+import { type ShadowObjects, shadowNetwork } from "#shadow";
+import { planProbes } from "./probes.ts";
+import type { ClusterSettings, DoneProbe, Facts, NodeAnswer, PlannedProbe } from "./types.ts";
+
+/** The way to a cluster. */
+export interface Sources {
+  readonly settings: ClusterSettings;
+  objects(): Promise<{ readonly objects: ShadowObjects; readonly clusterPolicies: readonly ClusterPolicy[] }>;
+  /** Of one node. Rejects where its agent does not answer. */
+  report(node: string): Promise<NodeReport>;
+  probe(node: string, request: ProbeRequest): Promise<ProbeResult>;
+  /** In milliseconds since the Unix epoch. */
+  now(): number;
+}
+
+/** Probes at one time, over all nodes. */
+const AT_ONCE = 16;
+
+/** `probes` false: nothing is sent. */
+export async function gather(sources: Sources, { probes: isProbing = true }: { readonly probes?: boolean } = {}): Promise<Facts> {
+  const { settings } = sources;
+  const { objects, clusterPolicies } = await sources.objects();
+  const names = objects.nodes.map(({ metadata }) => metadata.name);
+  const answers = await Promise.all(names.map((node) => ask(sources, node)));
+  const { overlay, podCidrs, serviceCidrs } = settings;
+  const desired = shadowNetwork(objects, { overlay, podCidrs, serviceCidrs });
+  const known = { settings, objects, clusterPolicies, answers, desired };
+  const probes = isProbing ? await sendAll(sources, planProbes(known)) : [];
+  return { ...known, probes };
+}
+
+async function ask(sources: Sources, node: string): Promise<NodeAnswer> {
+  const askedMs = sources.now();
+  try {
+    const report = await sources.report(node);
+    return { node, report, askedMs, answeredMs: sources.now() };
+  } catch (err) {
+    return { node, error: errorMessage(err), askedMs, answeredMs: sources.now() };
+  }
+}
+
+async function sendAll(sources: Sources, planned: readonly PlannedProbe[]): Promise<DoneProbe[]> {
+  const done: DoneProbe[] = [];
+  const queue = planned.values();
+  const worker = async (): Promise<void> => {
+    for (const one of queue) done.push(await send(sources, one));
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return done.sort((a, b) => compare(`${a.node} ${a.target}`, `${b.node} ${b.target}`));
+}
+
+async function send(sources: Sources, planned: PlannedProbe): Promise<DoneProbe> {
+  try {
+    return { ...planned, result: await sources.probe(planned.node, planned.request) };
+  } catch (err) {
+    return { ...planned, error: errorMessage(err) };
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
