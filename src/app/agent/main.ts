@@ -69,6 +69,7 @@ async function main(flags: AgentFlags): Promise<void> {
   const networkReady = Promise.all([network.open(runtime), network.ready, proxy.synced]).then(() => undefined);
   const { services } = informers;
   const debugPages: KubeletOptions["debugPages"] = {
+    drops: async ({ signal: gone }) => network.drops(gone),
     services: ({ path: [namespace, name] }) => proxy.inspect(`${namespace}/${name}`),
     ...observePages(flags.nodeName, ns, runtime),
   };

@@ -31,6 +31,8 @@ export interface NodeNetwork {
   /** Resolves when pods can be connected and other nodes are reached. */
   readonly ready: Promise<void>;
   metrics(): Metric[];
+  /** See `Policies`. */
+  drops(signal: AbortSignal): ReturnType<Policies["drops"]>;
   stop(): void;
 }
 
@@ -85,6 +87,7 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
       ...portmapMetrics(hostPorts.metrics),
       ...policyMetrics(policies.metrics),
     ],
+    drops: (signal) => policies.drops(signal),
     stop() {
       overlay.stop();
       masquerade.stop();
