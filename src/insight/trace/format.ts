@@ -115,14 +115,10 @@ function seenText({ namespace, linkIn, linkOut, before }: model.Hop, direction: 
 function stepText(step: model.RuleStep, namespace: string, { observed, ask, predicted }: Leg): string | undefined {
   if (observed === undefined) return undefined;
   const steps = flowSteps(observed.sightings, marksOf(ask, predicted, observed.probe));
+  const comment = step.comment ?? step.elements?.find(({ element }) => element.comment !== undefined)?.element.comment;
   const isIt = (one: TraceSighting): boolean =>
-    one.namespace === namespace && `${one.family} ${one.table}` === step.table && one.chain === step.chain;
-  const found = steps.find(
-    ({ sighting }) =>
-      sighting.step === "rule" &&
-      isIt(sighting) &&
-      (step.comment === undefined || sighting.comment === undefined || sighting.comment === step.comment),
-  );
+    one.namespace === namespace && `${one.family} ${one.table}` === step.table && one.chain === step.chain && one.comment === comment;
+  const found = steps.find(({ sighting }) => sighting.step === "rule" && isIt(sighting));
   return found === undefined
     ? undefined
     : `traced: ${found.sighting.verdict}${found.sighting.target === undefined ? "" : ` ${found.sighting.target}`}`;

@@ -12,6 +12,7 @@ import {
   type Opened,
   type Policy,
   type PolicyRef,
+  parseClusterPolicy,
   parsePolicy,
   podFacts,
   type World,
@@ -47,10 +48,9 @@ function directionOf({ by }: Ending, judgement: Judgement): "egress" | "ingress"
 
 function explain(objects: ClusterObjects, judged: DirectionJudgement): Cause {
   const { direction, decidedBy, subject = "" } = judged;
-  const doing = direction === "egress" ? `pod ${subject} may not ask` : `pod ${subject} may not be asked`;
   if (decidedBy.by === "rule") {
     const { policy, path, portPath, action = "Deny" } = decidedBy;
-    const sentence = `${refText(policy)} ${path} says ${action}: ${doing}`;
+    const sentence = `${refText(policy)} ${path} says ${action}: pod ${subject} may not ${direction === "egress" ? "ask" : "be asked"}`;
     const yaml = [path, ...(portPath === undefined ? [] : [portPath])].flatMap((at) => placeOf(objects, policy, at));
     return { code: "policy", sentence, facts: [], yaml };
   }
@@ -61,7 +61,7 @@ function explain(objects: ClusterObjects, judged: DirectionJudgement): Cause {
   const isolating = judged.isolatedBy.slice(0, 1).flatMap(({ policy, path }) => placeOf(objects, policy, path));
   return {
     code: "policy default deny",
-    sentence: `no rule allows it, and ${doing} otherwise: ${names} ${policies.length === 1 ? "isolates" : "isolate"} it for ${direction}`,
+    sentence: `${names} ${policies.length === 1 ? "isolates" : "isolate"} pod ${subject} for ${direction}, and no rule allows this`,
     facts: [],
     yaml: places.length > 0 ? places : isolating,
     nearMisses: nearMisses.map(missText),
@@ -132,6 +132,7 @@ export function worldOf(objects: ClusterObjects): World {
       namespaces: new Map(objects.namespaces.map(({ metadata }) => [metadata.name, metadata.labels ?? {}])),
     },
     policies,
+    clusterPolicies: objects.clusterNetworkPolicies.map((object) => parseClusterPolicy(object)),
   };
 }
 

@@ -66,7 +66,10 @@ function headerBytes({ protocol, dst }: Ask): number {
   return (dst.family === 4 ? 20 : 40) + (protocol === "tcp" ? 20 : protocol === "sctp" ? 28 : 8);
 }
 
-/** A full-size segment of a connection that stands: what the handshake does not show. */
+/** Path MTU discovery comes to an end after a few links that are narrower than the one before. */
+const MAX_NARROWER = 4;
+
+/** A full-size segment of a connection that stands, which the handshake does not show. Undefined: it passes, or its sender hears how large it may be. */
 function largeOf(scene: Scene, network: model.Network, options: model.WalkOptions): Predicted["large"] {
   const { ask, state } = scene;
   if (ask.protocol !== "tcp") return undefined;
@@ -74,12 +77,22 @@ function largeOf(scene: Scene, network: model.Network, options: model.WalkOption
   const first = model.roundTrip(network, questionOf(ask), () => 0, options);
   const link = asker?.links.find(({ name }) => name === first.request.hops[0]?.linkOut);
   if (link === undefined || link.type.kind === "loopback") return undefined;
-  const bytes = Math.min(link.mtu ?? 1500, routeMtu(asker, first) ?? Number.POSITIVE_INFINITY);
-  const payload = Math.max(0, bytes - headerBytes(ask));
-  for (const { result } of model.roundTrips(network, { ...questionOf(ask), payload }, options)) {
-    if (result.outcome.kind !== "answered") return { bytes, roundTrip: result };
+  let bytes = Math.min(link.mtu ?? 1500, routeMtu(asker, first) ?? Number.POSITIVE_INFINITY);
+  for (let i = 0; i < MAX_NARROWER; i++) {
+    const question = { ...questionOf(ask), payload: Math.max(0, bytes - headerBytes(ask)) };
+    const lost = model.roundTrips(network, question, options).find(({ result }) => result.outcome.kind !== "answered")?.result;
+    if (lost === undefined) return undefined;
+    const narrower = toldMtu(lost);
+    if (narrower === undefined || narrower >= bytes) return { bytes, roundTrip: lost };
+    bytes = narrower;
   }
   return undefined;
+}
+
+/** What "fragmentation needed" and "packet too big" tell the asker (RFC 1191, RFC 8201). */
+function toldMtu({ outcome, reply }: model.RoundTrip): number | undefined {
+  if (outcome.kind !== "refused" || outcome.why !== "mtu") return undefined;
+  return reply?.end.packet.icmp?.mtu;
 }
 
 function routeMtu(asker: model.Namespace | undefined, { request }: model.RoundTrip): number | undefined {

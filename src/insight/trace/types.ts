@@ -3,7 +3,7 @@ import type { Namespace as NamespaceObject, Node, Pod, Service, ServicePort } fr
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import type { NetworkPolicy } from "kubernetes-types/networking/v1";
 import type { Addr, Family } from "#ip";
-import type { KubeObject, Stored } from "#kube";
+import type { ClusterNetworkPolicy, Stored } from "#kube";
 import type * as model from "#model";
 import type { NodeReport, Place, ProbeResult, Protocol, Sighting } from "#observe";
 import type { ServiceReport } from "#proxy";
@@ -16,7 +16,7 @@ export interface ClusterObjects {
   readonly nodes: readonly Stored<Node>[];
   readonly namespaces: readonly Stored<NamespaceObject>[];
   readonly networkPolicies: readonly Stored<NetworkPolicy>[];
-  readonly clusterNetworkPolicies: readonly Stored<KubeObject>[];
+  readonly clusterNetworkPolicies: readonly Stored<ClusterNetworkPolicy>[];
 }
 
 /** What a person wrote. */
