@@ -3,6 +3,7 @@ import type { Node } from "kubernetes-types/core/v1";
 import { tryParseAddr } from "#ip";
 import { type Labels, matchLabels, type Stored } from "#kube";
 import type { ClusterPolicy, ClusterRule, NamespacedPodSelector, NodeFacts } from "./cluster-types.ts";
+import { thinMetadata } from "./facts.ts";
 import type { Cluster, PodFacts } from "./types.ts";
 
 /** Whether the policy selects the pod, which has addresses of its own: pods with hostNetwork are not asked about. */
@@ -39,6 +40,12 @@ export function countsForClusterNames(policy: ClusterPolicy, rule: ClusterRule, 
 
 export function isNodePeer(rule: ClusterRule, node: NodeFacts): boolean {
   return rule.peers?.nodes.some((selector) => matchLabels(selector, node.labels)) === true;
+}
+
+/** For the informer: all else of a Node is forgotten. */
+export function thinNode({ apiVersion, kind, metadata, status }: Stored<Node>): Stored<Node> {
+  const addresses = (status?.addresses ?? []).map(({ type, address }) => ({ type, address }));
+  return { apiVersion, kind, metadata: thinMetadata(metadata), status: { addresses } };
 }
 
 export function nodeFacts({ metadata, status }: Stored<Node>): NodeFacts {

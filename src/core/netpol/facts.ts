@@ -3,6 +3,7 @@ import type { Container, Namespace, Pod } from "kubernetes-types/core/v1";
 import { tryParseAddr } from "#ip";
 import { keyOf, type Stored, type StoredMeta } from "#kube";
 import { SCTP, TCP, UDP } from "#nft";
+import type { NodeFacts } from "./cluster-types.ts";
 import type { NamedPort, PodFacts } from "./types.ts";
 
 /** IPPROTO_* by the API's name; absent is TCP. */
@@ -35,7 +36,7 @@ export function thinNamespace({ apiVersion, kind, metadata }: Stored<Namespace>)
   return { apiVersion: apiVersion ?? "v1", kind: kind ?? "Namespace", metadata: thinMetadata(metadata) };
 }
 
-function thinMetadata({ name, namespace, uid, resourceVersion, creationTimestamp, labels }: StoredMeta): StoredMeta {
+export function thinMetadata({ name, namespace, uid, resourceVersion, creationTimestamp, labels }: StoredMeta): StoredMeta {
   const id = { name, uid, resourceVersion, creationTimestamp };
   return { ...id, ...(namespace !== undefined && { namespace }), ...(labels !== undefined && { labels }) };
 }
@@ -75,7 +76,7 @@ function namedPorts({ spec }: Pod): NamedPort[] {
   return [...found.values()];
 }
 
-export function sameFacts(a: PodFacts | undefined, b: PodFacts | undefined): boolean {
+export function sameFacts<T extends PodFacts | NodeFacts>(a: T | undefined, b: T | undefined): boolean {
   return JSON.stringify(a, plainBytes) === JSON.stringify(b, plainBytes);
 }
 

@@ -1,7 +1,7 @@
 /** What network policies mean: understood once, for whoever compiles, judges or explains them. */
 
 export { compareClusterPolicies, parseClusterPolicy } from "./cluster-parse.ts";
-export { countsForClusterNames, isClusterPeer, isNodePeer, nodeFacts, selectsPod } from "./cluster-select.ts";
+export { countsForClusterNames, isClusterPeer, isNodePeer, nodeFacts, selectsPod, thinNode } from "./cluster-select.ts";
 export type * from "./cluster-types.ts";
 export { decide, isAllowed } from "./decide.ts";
 export { applyEdits, insertInto } from "./edits.ts";

@@ -2,7 +2,7 @@
 import { setMaxListeners } from "node:events";
 import { type BackoffOptions, backoffMs, errorMessage, type Logger, silentLogger, systemClock } from "#base";
 import { type KubeObject, keyOf, type Resource, type Stored } from "#kube";
-import { isExpired } from "./errors.ts";
+import { isExpired, isNotFound } from "./errors.ts";
 import type { Change, Client, Informer, ListOptions, WatchEvent } from "./types.ts";
 
 export interface InformerOptions<T extends KubeObject> extends ListOptions {
@@ -10,6 +10,11 @@ export interface InformerOptions<T extends KubeObject> extends ListOptions {
   /** Applied to each object before it is kept, such as `dropManagedFields`; it may change the object in place. */
   readonly transform?: ((object: Stored<T>) => Stored<T>) | undefined;
   readonly backoff?: BackoffOptions | undefined;
+  /**
+   * For a kind that the API may not have, such as a custom resource: where it answers 404 there are no objects, which counts as synced, and
+   * it is asked again after so many milliseconds.
+   */
+  readonly retryAbsentMs?: number | undefined;
 }
 
 /** A `transform` for everyone who does not do server-side apply: a third of an object's size. */
@@ -88,16 +93,25 @@ class WatchingInformer<T extends KubeObject> implements Informer<T> {
   async #run(): Promise<void> {
     const signal = this.#abort.signal;
     let failures = 0;
+    const { retryAbsentMs } = this.#options;
     while (!signal.aborted) {
       const startedMs = Date.now();
       let reason = "the server ended it";
+      let isAbsent = false;
       try {
         await this.#follow(signal);
       } catch (err) {
         reason = errorMessage(err);
-        if (isExpired(err)) this.#resourceVersion = undefined;
+        isAbsent = isNotFound(err) && retryAbsentMs !== undefined;
+        if (isExpired(err) || isAbsent) this.#resourceVersion = undefined;
       }
       if (signal.aborted) return;
+      if (isAbsent) {
+        this.#finishInitial(new Set());
+        failures = 0;
+        await systemClock.sleep(retryAbsentMs ?? 0, signal);
+        continue;
+      }
       // A watch that ends at once counts as a failure, however it ended (client-go: VeryShortWatchError).
       failures = Date.now() - startedMs >= SHORT_WATCH_MS ? 0 : failures + 1;
       this.#logger.debug("watch ended", { reason, failures });

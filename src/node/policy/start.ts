@@ -2,12 +2,14 @@
 //
 // The kernel is read once, and again when a transaction was refused; in between a change costs what it changes.
 
+import type { Namespace } from "kubernetes-types/core/v1";
 import { errorMessage, FairleadError, WorkQueue } from "#base";
 import { createInformer, type Informer } from "#client";
 import { NAMESPACES, NETWORK_POLICIES, PODS, type Stored } from "#kube";
 import { isErrno, watchIntact } from "#linux";
 import { type NetworkPolicy, podFacts, thinNamespace, thinPod } from "#netpol";
 import type { Table } from "#nft";
+import { ClusterSources } from "./cluster-sources.ts";
 import { compile } from "./compile.ts";
 import { diff, isSame, type Patches, patchChanges, type Steps } from "./diff.ts";
 import type { Drop, DropsLeftOut } from "./drop-types.ts";
@@ -39,6 +41,8 @@ class Reconciler implements Policies {
   readonly #state: PolicyState;
   readonly #queue: WorkQueue;
   readonly #policies: Informer<NetworkPolicy>;
+  readonly #namespaces: Informer<Namespace>;
+  readonly #cluster: ClusterSources;
   readonly #informers: readonly { stop(): void }[];
   readonly #synced: Promise<unknown>;
   readonly #opened = Promise.withResolvers<void>();
@@ -69,7 +73,9 @@ class Reconciler implements Policies {
     const pods = createInformer(client, PODS, { ...informed, transform: thinPod });
     const namespaces = createInformer(client, NAMESPACES, { ...informed, transform: thinNamespace });
     this.#policies = createInformer(client, NETWORK_POLICIES, informed);
-    this.#informers = [pods, namespaces, this.#policies];
+    this.#namespaces = namespaces;
+    this.#cluster = new ClusterSources(options, this.#state, (isOther) => this.#changed(isOther));
+    this.#informers = [pods, namespaces, this.#policies, this.#cluster];
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ready = promise;
     this.#markReady = resolve;
@@ -80,7 +86,7 @@ class Reconciler implements Policies {
       this.#changed(this.#state.setNamespace(key, type === "set" ? (object.metadata.labels ?? {}) : undefined)),
     );
     this.#policies.subscribe(({ type, object }) => this.#policyChanged(type === "set", object));
-    this.#synced = Promise.all([pods.synced, namespaces.synced, this.#policies.synced, this.#opened.promise]);
+    this.#synced = Promise.all([pods.synced, namespaces.synced, this.#policies.synced, this.#cluster.synced, this.#opened.promise]);
     void this.#synced.then(() => {
       this.#isOpen = true;
       this.#lookAfter();
@@ -120,9 +126,15 @@ class Reconciler implements Policies {
   /** The kubelet's watch may be ahead of ours: a policy that was there before the pod must count before its first instruction. */
   async #catchUp(pod: LocalPod): Promise<void> {
     const { namespace, name } = pod;
-    const { items } = await this.#o.client.list(NETWORK_POLICIES, { namespace });
+    const { client } = this.#o;
+    const [{ items }, cluster] = await Promise.all([client.list(NETWORK_POLICIES, { namespace }), this.#cluster.versions()]);
+    // Which of the cluster's policies select a pod is a matter of its namespace's labels too.
+    const namespaces = cluster.length === 0 ? [] : [await client.get(NAMESPACES, { name: namespace })];
     const isThere = (): boolean =>
-      this.#state.knows(pod) && items.every(({ metadata }) => this.#policies.hasSeen(metadata.resourceVersion));
+      this.#state.knows(pod) &&
+      items.every(({ metadata }) => this.#policies.hasSeen(metadata.resourceVersion)) &&
+      cluster.every((version) => this.#cluster.hasSeen(version)) &&
+      namespaces.every(({ metadata }) => this.#namespaces.hasSeen(metadata.resourceVersion));
     if (isThere()) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const look = (): void => {

@@ -1,9 +1,21 @@
 // What is known of the cluster, and what a change makes of the compiled rules.
 
-import type { Stored } from "#kube";
-import { type NetworkPolicy, type PodFacts, type Policy, parsePolicy, sameFacts } from "#netpol";
+import type { ClusterNetworkPolicy, Stored } from "#kube";
+import {
+  type ClusterPolicy,
+  type ClusterRule,
+  compareClusterPolicies,
+  type NetworkPolicy,
+  type NodeFacts,
+  type PodFacts,
+  type Policy,
+  parseClusterPolicy,
+  parsePolicy,
+  sameFacts,
+} from "#netpol";
 import type { Chain } from "#nft";
 import type { CompileInput } from "./compile.ts";
+import { clusterRuleId } from "./compile-cluster-rule.ts";
 import { ruleId } from "./compile-rule.ts";
 import { KnownRules } from "./known-rules.ts";
 import { PodIndex } from "./scope.ts";
@@ -24,6 +36,8 @@ export class PolicyState {
   readonly namespaces: Map<string, Readonly<Record<string, string>>> = new Map();
   readonly policies: Map<string, Map<string, Policy>> = new Map();
   readonly known: KnownRules = new KnownRules();
+  readonly #clusterPolicies = new Map<string, ClusterPolicy>();
+  readonly #nodes = new Map<string, NodeFacts>();
   readonly #index = new PodIndex();
   readonly #versions = new Map<string, number>();
   readonly #chains = new Map<string, Chain>();
@@ -41,8 +55,9 @@ export class PolicyState {
   /** What is compiled from is this state itself, as it is at the time. */
   compileInput(): CompileInput {
     const { policies, pods, namespaces, known } = this;
-    const cluster = { pods, namespaces, index: this.#index };
-    return { subjects: this.subjects(), policies, cluster, known, versions: this.#versions, chains: this.#chains };
+    const cluster = { pods, namespaces, index: this.#index, nodes: [...this.#nodes.values()] };
+    const clusterPolicies = [...this.#clusterPolicies.values()].sort(compareClusterPolicies);
+    return { subjects: this.subjects(), policies, clusterPolicies, cluster, known, versions: this.#versions, chains: this.#chains };
   }
 
   /** The rules that have these sets get others in their place, whatever they hold: see parts.ts. */
@@ -103,6 +118,8 @@ export class PolicyState {
     if (labels === undefined) this.namespaces.delete(name);
     else this.namespaces.set(name, labels);
     for (const pod of pods) this.known.addPod(pod, labels);
+    // Subjects of NetworkPolicies are of their own namespace, whatever its labels; those of others are not.
+    if (this.#clusterPolicies.size > 0) this.isRestructured = true;
     return true;
   }
 
@@ -125,8 +142,43 @@ export class PolicyState {
     if (own.size === 0) this.policies.delete(namespace);
   }
 
+  setClusterPolicy(object: Stored<ClusterNetworkPolicy>): ClusterPolicy {
+    const policy = parseClusterPolicy(object);
+    this.removeClusterPolicy(policy.name);
+    this.#clusterPolicies.set(policy.name, policy);
+    this.isRestructured = true;
+    return policy;
+  }
+
+  removeClusterPolicy(name: string): void {
+    const old = this.#clusterPolicies.get(name);
+    if (old === undefined) return;
+    for (const rule of old.rules) this.known.delete(clusterRuleId(old, rule));
+    this.#clusterPolicies.delete(name);
+    this.isRestructured = true;
+  }
+
+  /** Whether a rule is about nodes. */
+  get asksForNodes(): boolean {
+    return [...this.#clusterPolicies.values()].some(({ rules }) => rules.some(isAboutNodes));
+  }
+
+  /** Undefined: there is no such node. Returns whether anything has changed. */
+  setNode(name: string, facts: NodeFacts | undefined): boolean {
+    if (sameFacts(this.#nodes.get(name), facts)) return false;
+    if (facts === undefined) this.#nodes.delete(name);
+    else this.#nodes.set(name, facts);
+    for (const policy of this.#clusterPolicies.values()) {
+      for (const rule of policy.rules.filter(isAboutNodes)) {
+        this.known.delete(clusterRuleId(policy, rule));
+        this.isRestructured = true;
+      }
+    }
+    return true;
+  }
+
   get policyCount(): number {
-    return [...this.policies.values()].reduce((sum, own) => sum + own.size, 0);
+    return [...this.policies.values()].reduce((sum, own) => sum + own.size, this.#clusterPolicies.size);
   }
 
   /** The pod as a peer: of this node's pods the addresses are known before the API has them, and until the pod is disconnected. */
@@ -148,4 +200,8 @@ export class PolicyState {
     this.#index.replace(before, after);
     if (after !== undefined) this.known.addPod(after, namespace);
   }
+}
+
+function isAboutNodes({ peers }: ClusterRule): boolean {
+  return peers !== undefined && peers.nodes.length > 0;
 }

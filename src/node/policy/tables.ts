@@ -1,7 +1,7 @@
 // The policy tables of all nodes of a cluster, from objects at hand: for whoever wants to know what kernels would hold, without one. Pure.
-import type { Namespace, Pod } from "kubernetes-types/core/v1";
-import { keyOf, type Stored } from "#kube";
-import { type NetworkPolicy, podFacts } from "#netpol";
+import type { Namespace, Node, Pod } from "kubernetes-types/core/v1";
+import { type ClusterNetworkPolicy, keyOf, type Stored } from "#kube";
+import { type NetworkPolicy, nodeFacts, podFacts } from "#netpol";
 import type { Chain, Table } from "#nft";
 import { compile } from "./compile.ts";
 import { snapshotOf } from "./live-set.ts";
@@ -12,6 +12,10 @@ export interface PolicyObjects {
   readonly pods: readonly Stored<Pod>[];
   readonly namespaces: readonly Stored<Namespace>[];
   readonly networkPolicies: readonly Stored<NetworkPolicy>[];
+  /** Default: none. */
+  readonly clusterNetworkPolicies?: readonly Stored<ClusterNetworkPolicy>[];
+  /** What `nodes` of ClusterNetworkPolicies mean. Default: none. */
+  readonly nodes?: readonly Stored<Node>[];
 }
 
 /** The objects of one kind as they were last time. An object is never changed: another one is a change. */
@@ -43,11 +47,13 @@ export class PolicyTables {
   readonly #pods = new Known<Stored<Pod>>();
   readonly #namespaces = new Known<Stored<Namespace>>();
   readonly #policies = new Known<Stored<NetworkPolicy>>();
+  readonly #clusterPolicies = new Known<Stored<ClusterNetworkPolicy>>();
+  readonly #nodes = new Known<Stored<Node>>();
   readonly #tables = new Map<string, Table>();
   readonly #chains = new Map<string, Map<string, Chain>>();
 
   /** Costs what has changed since the last time. */
-  update({ pods, namespaces, networkPolicies }: PolicyObjects): void {
+  update({ pods, namespaces, networkPolicies, clusterNetworkPolicies = [], nodes = [] }: PolicyObjects): void {
     const state = this.#state;
     const changed = [
       this.#namespaces.update(
@@ -64,6 +70,16 @@ export class PolicyTables {
         networkPolicies,
         (policy) => state.setPolicy(policy),
         (policy) => state.removePolicy({ key: keyOf(policy), namespace: policy.metadata.namespace ?? "" }),
+      ),
+      this.#clusterPolicies.update(
+        clusterNetworkPolicies,
+        (policy) => state.setClusterPolicy(policy),
+        ({ metadata }) => state.removeClusterPolicy(metadata.name),
+      ),
+      this.#nodes.update(
+        nodes,
+        (node) => state.setNode(node.metadata.name, nodeFacts(node)),
+        ({ metadata }) => state.setNode(metadata.name, undefined),
       ),
     ];
     if (changed.includes(true)) this.#tables.clear();
