@@ -40,7 +40,7 @@ export function allowed(policies: readonly Stored<NetworkPolicy>[], cluster: Clu
       ({ metadata, spec }) =>
         metadata.namespace === subject.namespace &&
         matchLabelSelector(spec?.podSelector, subject.labels) &&
-        (spec?.policyTypes ?? (spec?.egress?.length ? ["Ingress", "Egress"] : ["Ingress"])).includes(type),
+        (spec?.policyTypes?.length ? spec.policyTypes : spec?.egress?.length ? ["Ingress", "Egress"] : ["Ingress"]).includes(type),
     );
     if (own.length === 0) return true;
     return own.some(({ metadata, spec }) => {
