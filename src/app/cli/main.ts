@@ -88,6 +88,21 @@ program
     process.exitCode = await (await import("./commands/trace.ts")).trace(from, to, options);
   });
 
+const watching = program.command("watch").description("what happens in a cluster, as it happens");
+
+watching
+  .command("drops")
+  .description("connections that policies refuse: whose, and by which policies")
+  .addOption(clusterOption())
+  .option("-n, --namespace <namespace>", "only those with a pod of it at an end")
+  .option("--node <node>", "only what this node refuses")
+  .addOption(new Option("-o, --output <format>", "output format").choices(["text", "json"]).default("text"))
+  .option("--count <n>", "end after so many", integer(1, 1_000_000))
+  .option("--timeout <seconds>", "end after so many seconds; with --count it is a failure then", integer(1, 86_400))
+  .action(async (options) => {
+    process.exitCode = await (await import("./commands/watch.ts")).watchDrops(options);
+  });
+
 program
   .command("kubeconfig")
   .description("print the kubeconfig of a cluster")
