@@ -104,6 +104,21 @@ watching
   });
 
 program
+  .command("explain")
+  .description("what policies say of a connection: who isolates, the nearest rules, the smallest fix")
+  .argument("<from>", "a pod, namespace/pod, an address; or - for a line of `watch drops -o json`")
+  .argument("[to]", "a pod, namespace/pod or address, with :port")
+  .addOption(clusterOption())
+  .addOption(namespaceOption())
+  .addOption(new Option("--protocol <protocol>", "of the connection").choices(["tcp", "udp", "sctp"]).default("tcp"))
+  .option("--port <port>", "of the destination")
+  .option("-6, --ipv6", "over IPv6", false)
+  .addOption(new Option("-o, --output <format>", "output format").choices(["text", "json"]).default("text"))
+  .action(async (from: string, to: string | undefined, options) => {
+    process.exitCode = await (await import("./commands/explain.ts")).explain(from, to, options);
+  });
+
+program
   .command("kubeconfig")
   .description("print the kubeconfig of a cluster")
   .addOption(clusterOption())
@@ -219,6 +234,18 @@ program
   .addOption(new Option("-o, --output <format>", "output format").choices(["text", "wide", "json"]).default("text"))
   .action(async (options) => {
     process.exitCode = await (await import("./commands/what-if.ts")).whatIfCommand(options);
+  });
+
+program
+  .command("check")
+  .description("numbered checks of the live network: each says what it proves, what is wrong and what to do; changes nothing")
+  .addOption(clusterOption())
+  .option("--only <numbers>", "only these: 3,7 or 5-9")
+  .option("--list", "say which checks there are", false)
+  .option("--no-probe", "send nothing: leaves out the checks that prove by sending")
+  .addOption(new Option("-o, --output <format>", "output format").choices(["text", "json"]).default("text"))
+  .action(async (options) => {
+    process.exitCode = await (await import("./commands/check.ts")).check(options);
   });
 
 program

@@ -274,7 +274,7 @@ test("a policy that selects no pod is a warning", () => {
   const facts = withObjects(({ networkPolicies }) => ({
     networkPolicies: networkPolicies.map((one) => ({ ...one, spec: { podSelector: { matchLabels: { app: "nobody" } } } })),
   }));
-  const [result] = runChecks(facts, parseOnly("18"));
+  const [result] = runChecks(facts, { only: parseOnly("18") });
   assert.equal(result?.passed, true);
   assert.deepEqual(
     result.warnings.map(({ object, problem }) => [object, problem]),
@@ -289,7 +289,7 @@ test("only some checks, and what is none", () => {
 });
 
 test("for people", () => {
-  const text = formatResults(runChecks(withLink("node-1", "cni0", { up: false }), parseOnly("4,5")));
+  const text = formatResults(runChecks(withLink("node-1", "cni0", { up: false }), { only: parseOnly("4,5") }));
   assert.match(text, /^ok {4}4 {2}Pod CIDRs are disjoint +6 Pod CIDRs\nFAIL {2}5 {2}links are there and up +\d+ links\n/);
   assert.match(text, /node node-1: link cni0 is down\n +→ `ip link set cni0 up`/);
   assert.match(text, /1 of 2 checks failed: 5\n$/);

@@ -1,6 +1,5 @@
 // Asks for everything that the checks look at. Nothing is changed anywhere.
 import { errorMessage } from "#base";
-import type { ClusterPolicy } from "#netpol";
 import type { NodeReport, ProbeRequest, ProbeResult } from "#observe";
 import { type ShadowObjects, shadowNetwork } from "#shadow";
 import { planProbes } from "./probes.ts";
@@ -9,7 +8,7 @@ import type { ClusterSettings, DoneProbe, Facts, NodeAnswer, PlannedProbe } from
 /** The way to a cluster. */
 export interface Sources {
   readonly settings: ClusterSettings;
-  objects(): Promise<{ readonly objects: ShadowObjects; readonly clusterPolicies: readonly ClusterPolicy[] }>;
+  objects(): Promise<ShadowObjects>;
   /** Of one node. Rejects where its agent does not answer. */
   report(node: string): Promise<NodeReport>;
   probe(node: string, request: ProbeRequest): Promise<ProbeResult>;
@@ -23,12 +22,12 @@ const AT_ONCE = 16;
 /** `probes` false: nothing is sent. */
 export async function gather(sources: Sources, { probes: isProbing = true }: { readonly probes?: boolean } = {}): Promise<Facts> {
   const { settings } = sources;
-  const { objects, clusterPolicies } = await sources.objects();
+  const objects = await sources.objects();
   const names = objects.nodes.map(({ metadata }) => metadata.name);
   const answers = await Promise.all(names.map((node) => ask(sources, node)));
   const { overlay, podCidrs, serviceCidrs } = settings;
   const desired = shadowNetwork(objects, { overlay, podCidrs, serviceCidrs });
-  const known = { settings, objects, clusterPolicies, answers, desired };
+  const known = { settings, objects, answers, desired };
   const probes = isProbing ? await sendAll(sources, planProbes(known)) : [];
   return { ...known, probes };
 }

@@ -1,6 +1,6 @@
 // Policies that say nothing, or less than was meant. Pure.
 import { keyOf } from "#kube";
-import { type PodFacts, type Policy, parsePolicy, podFacts, selects, selectsPod } from "#netpol";
+import { type PodFacts, type Policy, parseClusterPolicy, parsePolicy, podFacts, selects, selectsPod } from "#netpol";
 import type { Check, Finding } from "./types.ts";
 
 export const policiesSelect: Check = {
@@ -8,7 +8,8 @@ export const policiesSelect: Check = {
   title: "policies mean something",
   proves: "every policy can be understood, and selects pods; where it selects none there is a warning",
   unit: "policies",
-  run({ objects, clusterPolicies }) {
+  run({ objects }) {
+    const clusterPolicies = (objects.clusterNetworkPolicies ?? []).map(parseClusterPolicy);
     const pods = objects.pods.map(podFacts).filter(({ isPeer }) => isPeer);
     const namespaces = new Map(objects.namespaces.map(({ metadata }) => [metadata.name, metadata.labels ?? {}]));
     const policies = objects.networkPolicies.map((object) => ({ object: `NetworkPolicy ${keyOf(object)}`, policy: parsePolicy(object) }));

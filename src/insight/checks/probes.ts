@@ -1,7 +1,7 @@
 // What is sent to prove that packets arrive, and what the answers say. Pure.
 import { type Addr, formatAddr, formatAddrPort, nthAddr, type Prefix, tryParseAddr, tryParsePrefix } from "#ip";
 import { keyOf } from "#kube";
-import { type FlowEnd, isAllowed, type Policy, parsePolicy, podFacts, type World } from "#netpol";
+import { type FlowEnd, isAllowed, type Policy, parseClusterPolicy, parsePolicy, podFacts, type World } from "#netpol";
 import { TCP } from "#nft";
 import { addrsOf, hasNamespace } from "#shadow";
 import { DNS_TYPE, type DnsMessage, decodeDns, encodeDns } from "#wire";
@@ -12,7 +12,7 @@ const SERVICE_NAME = "kubernetes.io/service-name";
 const DNS_PORT = 53;
 const DNS_ID = 0xfa17;
 
-type Known = Pick<Facts, "objects" | "settings" | "answers" | "desired" | "clusterPolicies">;
+type Known = Pick<Facts, "objects" | "settings" | "answers" | "desired">;
 
 /** From every node: a full-size echo to each other node's bridge, a question to the cluster's DNS, a connection to each ready endpoint. */
 export function planProbes(known: Known): PlannedProbe[] {
@@ -113,7 +113,8 @@ function endpointsOf({ objects }: Known): Endpoint[] {
   return [...found.values()];
 }
 
-function worldOf({ objects, clusterPolicies }: Known): World {
+function worldOf({ objects }: Known): World {
+  const clusterPolicies = (objects.clusterNetworkPolicies ?? []).map(parseClusterPolicy);
   const parsed = objects.networkPolicies.map(parsePolicy);
   const policies = new Map([...Map.groupBy(parsed, ({ namespace }) => namespace)].map(([name, own]) => [name, byKey(own)]));
   const pods = new Map(objects.pods.map((pod) => [keyOf(pod), podFacts(pod)]));

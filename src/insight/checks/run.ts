@@ -45,8 +45,18 @@ export function parseOnly(text: string): ReadonlySet<number> {
   return new Set(numbers);
 }
 
-export function runChecks(facts: Facts, only?: ReadonlySet<number>): CheckResult[] {
-  return CHECKS.filter(({ number }) => only?.has(number) ?? true).map(({ number, title, proves, unit, ...check }) => {
+/** Those that look at what was sent. */
+export const PROBING: ReadonlySet<number> = new Set([fullSizePackets, dnsAnswers, endpointsReachable].map(({ number }) => number));
+
+export interface RunOptions {
+  readonly only?: ReadonlySet<number> | undefined;
+  /** Default true. False: those in `PROBING` are left out. */
+  readonly isProbing?: boolean;
+}
+
+export function runChecks(facts: Facts, { only, isProbing = true }: RunOptions = {}): CheckResult[] {
+  const asked = CHECKS.filter(({ number }) => (only?.has(number) ?? true) && (isProbing || !PROBING.has(number)));
+  return asked.map(({ number, title, proves, unit, ...check }) => {
     const { examined, failures, warnings = [] } = check.run(facts);
     return { number, title, proves, unit, examined, failures, warnings, passed: failures.length === 0 };
   });

@@ -10,7 +10,9 @@ import type { Check, Finding } from "./types.ts";
 const SHOWN = 3;
 
 /** Chains and elements of clients that come back have numbers of their Services in them. */
-const NUMBERED = /sticky/;
+const NUMBERED = /stick|remember/;
+
+const NUMBER = /(?<=(?:stick|remember)[46])-\d+/;
 
 export function tableDifferences(found: Table | undefined, desired: Table): string[] {
   if (found === undefined) return ["the table is missing"];
@@ -54,7 +56,7 @@ function tally({ elements, ...set }: NftSet): Map<string, number> {
 function elementText(set: SetHeader, element: Element): string {
   const isKept = (_: unknown, i: number): boolean => set.key[i] !== "index";
   const key = formatKey({ ...set, key: set.key.filter(isKept) }, { ...element, key: element.key.filter(isKept) });
-  return element.data === undefined || NUMBERED.test(set.name) ? key : `${key} : ${formatData(set, element.data)}`;
+  return element.data === undefined || NUMBERED.test(set.name) ? key : `${key} : ${formatData(set, element.data).replace(NUMBER, "")}`;
 }
 
 function chainDifferences(found: Chain | undefined, desired: Chain): string[] {

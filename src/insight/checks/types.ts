@@ -1,7 +1,6 @@
 // What is examined, and what a check says of it. Plain data.
 import type { Prefix } from "#ip";
 import type * as model from "#model";
-import type { ClusterPolicy } from "#netpol";
 import type { NodeReport, ProbeRequest, ProbeResult } from "#observe";
 import type { ShadowObjects } from "#shadow";
 
@@ -46,7 +45,6 @@ export interface DoneProbe extends PlannedProbe {
 export interface Facts {
   readonly settings: ClusterSettings;
   readonly objects: ShadowObjects;
-  readonly clusterPolicies: readonly ClusterPolicy[];
   readonly answers: readonly NodeAnswer[];
   /** What the kernels should hold. */
   readonly desired: model.NetworkState;

@@ -1,7 +1,7 @@
 import type { Namespace, Node, Pod, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import type { Prefix } from "#ip";
-import type { Stored } from "#kube";
+import type { ClusterNetworkPolicy, Stored } from "#kube";
 import type * as model from "#model";
 import type { NetworkPolicy } from "#netpol";
 import type { OverlayBackend } from "#overlay";
@@ -14,6 +14,8 @@ export interface ShadowObjects {
   readonly services: readonly Stored<Service>[];
   readonly endpointSlices: readonly Stored<EndpointSlice>[];
   readonly networkPolicies: readonly Stored<NetworkPolicy>[];
+  /** Default: none. */
+  readonly clusterNetworkPolicies?: readonly Stored<ClusterNetworkPolicy>[];
 }
 
 /** What the API does not say. */

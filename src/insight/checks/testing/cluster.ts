@@ -104,7 +104,7 @@ export function healthy(objects: ShadowObjects = OBJECTS, settings: ClusterSetti
     answeredMs: 1000 * i + 10,
     report: reportOf(name, objects, desired, 1000 * i + 5),
   }));
-  const known = { settings, objects, clusterPolicies: [], answers, desired };
+  const known = { settings, objects, answers, desired };
   return { ...known, probes: planProbes(known).map(answered) };
 }
 
