@@ -180,7 +180,7 @@ function columns(rows: readonly Row[], paint: Paint): string {
     .join("");
 }
 
-function formatCause({ code, facts, yaml = [], nearMisses = [], fixes = [] }: Cause, paint: Paint): string {
+export function formatCause({ code, facts, yaml = [], nearMisses = [], fixes = [] }: Cause, paint: Paint): string {
   const block = (title: string, lines: readonly string[]): string[] =>
     lines.length === 0 ? [] : [`${paint("bold", title)}\n${lines.map((line) => `  ${line}\n`).join("")}`];
   return [

@@ -40,6 +40,30 @@ export function policyCause(scene: Scene, ending: Ending): Cause {
   return { ...explain(objects, judged), facts: [...facts, ...isolationFacts(judged), ...judgement.notes.map(({ text }) => text)] };
 }
 
+/** A connection by its ends, after a Service's translation. */
+export interface AskedFlow {
+  readonly from: Addr;
+  readonly to: Addr;
+  /** IPPROTO_*. */
+  readonly protocol: number;
+  readonly port?: number;
+}
+
+/** What policies say of it now, and for each direction that refuses it why, and what it would take. */
+export function explainFlow(
+  objects: ClusterObjects,
+  asked: AskedFlow,
+): { readonly judgement: Judgement; readonly causes: readonly Cause[] } {
+  const from = endOf(objects, asked.from);
+  const to = endOf(objects, asked.to);
+  const { protocol, port } = asked;
+  const ends = { from: withOwnNode(objects, from, to), to: withOwnNode(objects, to, from) };
+  const flow: Flow = { ...ends, protocol, ...(port !== undefined && { port }) };
+  const judgement = judge(worldOf(objects), flow, { nearMisses: 3, opens: true });
+  const refusing = [judgement.egress, judgement.ingress].filter(({ allowed }) => !allowed);
+  return { judgement, causes: refusing.map((judged) => ({ ...explain(objects, judged), facts: isolationFacts(judged) })) };
+}
+
 function directionOf({ by }: Ending, judgement: Judgement): "egress" | "ingress" {
   if (by?.chain.startsWith("egress") === true) return "egress";
   if (by?.chain.startsWith("ingress") === true) return "ingress";
