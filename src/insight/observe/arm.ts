@@ -1,6 +1,6 @@
 // Which packets are traced: a table of our own that sets `meta nftrace` before others see the packet. It belongs to its socket: the
 // kernel removes it when that is closed, also when this process dies.
-import { type NetNs, type NftSocket, openNft } from "#linux";
+import { holdTable, type NetNs } from "#linux";
 import {
   type Change,
   type Element,
@@ -28,16 +28,9 @@ const NFPROTO_IPV6 = 10;
 
 let count = 0;
 
-/** From its return on until the socket is closed, packets that are meant are traced in `ns`. */
-export function armTrace(ns: NetNs, match: WatchMatch): NftSocket {
-  const nft = openNft(ns);
-  try {
-    nft.apply(armChanges({ family: "inet", name: `${ARM_TABLE_PREFIX}${process.pid}-${++count}` }, match));
-    return nft;
-  } catch (err) {
-    nft.close();
-    throw err;
-  }
+/** From its return on until `close`, packets that are meant are traced in `ns`. */
+export function armTrace(ns: NetNs, match: WatchMatch): { close(): Promise<void> } {
+  return holdTable(ns, armChanges({ family: "inet", name: `${ARM_TABLE_PREFIX}${process.pid}-${++count}` }, match));
 }
 
 const ADDRS4: SetHeader = { name: "addrs4", key: ["ipv4_addr"] };

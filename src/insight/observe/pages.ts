@@ -39,7 +39,7 @@ export function observerPages(place: ObservedPlace): ObserverPages {
     async network(query) {
       const opened = await place.open();
       try {
-        return encodeReport(readReport({ node: place.node, ...opened }, parseNetworkQuery(query)));
+        return encodeReport(await readReport({ node: place.node, ...opened }, parseNetworkQuery(query)));
       } finally {
         opened.close();
       }

@@ -1,7 +1,9 @@
 // Reads what the kernel holds of namespaces: a report. The only file here that asks for state.
 import { readFileSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { errorMessage } from "#base";
 import {
+  type Ipv4Conf,
   type ConntrackUse as KernelConntrackUse,
   type Link,
   listListeners,
@@ -43,31 +45,37 @@ export interface ReportSource {
   readonly beyond?: readonly NetNs[];
 }
 
-/** About 2 ms for each namespace. What cannot be read is among the report's problems. */
-export function readReport(source: ReportSource, request: NetworkRequest = {}): NodeReport {
+/** What cannot be read is among the report's problems. Others may work between one namespace (1 ms) and the next. */
+export async function readReport(source: ReportSource, request: NetworkRequest = {}): Promise<NodeReport> {
   const problems: string[] = [];
-  const read = source.namespaces.flatMap((open): ReadNamespace[] => {
+  const read: ReadNamespace[] = [];
+  for (const open of source.namespaces) {
     try {
-      return [readNamespace(open, source, request)];
+      read.push(readNamespace(open, source, request));
     } catch (err) {
       problems.push(`${open.name}: ${errorMessage(err)}`);
-      return [];
     }
-  });
-  const inodes = new Set(read.flatMap(({ inodes: own }) => own));
-  const owners = request.processes === false ? new Map<number, SocketOwner>() : socketOwners(inodes);
-  return {
-    node: source.node,
-    timeMs: Date.now(),
-    machine: bootId(),
-    namespaces: read.map(({ observed, inodes: own }) =>
-      withOwners(
-        observed,
-        own.map((inode) => owners.get(inode)),
-      ),
+    await setImmediate();
+  }
+  const owners = request.processes === false ? new Map<number, SocketOwner>() : await ownersOf(read);
+  const namespaces = read.map(({ observed, inodes }) =>
+    withOwners(
+      observed,
+      inodes.map((inode) => owners.get(inode)),
     ),
-    problems: [...problems, ...read.flatMap(({ problems: own }) => own)],
-  };
+  );
+  problems.push(...read.flatMap((one) => one.problems));
+  return { node: source.node, timeMs: Date.now(), machine: bootId(), namespaces, problems };
+}
+
+async function ownersOf(read: readonly ReadNamespace[]): Promise<Map<number, SocketOwner>> {
+  const listening = read.filter(({ inodes }) => inodes.length > 0);
+  const steps = socketOwners(new Set(listening.flatMap(({ inodes }) => inodes)), new Set(listening.map(({ observed }) => observed.inode)));
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+    await setImmediate();
+  }
 }
 
 function bootId(): string {
@@ -187,15 +195,20 @@ function readEnds(links: readonly Link[], ids: ReadonlyMap<number, NetNs>): Veth
   });
 }
 
-const GLOBAL_SYSCTLS: readonly string[] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/netfilter/nf_conntrack_tcp_loose"];
-const LINK_SYSCTLS: readonly string[] = ["forwarding", "rp_filter", "accept_local", "route_localnet", "proxy_arp", "proxy_arp_pvlan"];
+const CONFS: readonly Ipv4Conf[] = ["forwarding", "rp_filter", "accept_local", "route_localnet", "proxy_arp", "proxy_arp_pvlan"];
+const GLOBAL_SYSCTLS: readonly string[] = [
+  "net/ipv4/ip_forward",
+  "net/ipv6/conf/all/forwarding",
+  "net/netfilter/nf_conntrack_tcp_loose",
+  ...CONFS.map((conf) => `net/ipv4/conf/all/${conf}`),
+];
 
 function readSysctls(ns: NetNs, links: readonly Link[], { max }: KernelConntrackUse): Record<string, number> {
-  const perLink = ["all", "default", ...links.map(({ name }) => name)].flatMap((link) =>
-    LINK_SYSCTLS.map((sysctl) => `net/ipv4/conf/${link}/${sysctl}`),
+  const global = ns.run(() => GLOBAL_SYSCTLS.flatMap(readSysctl));
+  const perLink = links.flatMap(({ name, ipv4Conf }) =>
+    CONFS.map((conf): [string, number] => [`net/ipv4/conf/${name}/${conf}`, ipv4Conf?.[conf] ?? 0]),
   );
-  const found = ns.run(() => [...GLOBAL_SYSCTLS, ...perLink].flatMap(readSysctl));
-  return { ...Object.fromEntries(found), "net/netfilter/nf_conntrack_max": max };
+  return { ...Object.fromEntries([...global, ...perLink]), "net/netfilter/nf_conntrack_max": max };
 }
 
 /** Some are there only once a module is. */

@@ -54,7 +54,7 @@ export class TraceReader {
     this.#watch.drain();
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#watch.close();
     this.#nft.close();
   }

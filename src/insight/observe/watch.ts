@@ -1,4 +1,5 @@
 // A watch: packets at the links of namespaces, and their steps through nftables, as they come.
+import { setImmediate } from "node:timers/promises";
 import { errorMessage } from "#base";
 import { type Link, type NetNs, openRoute, streamFrames } from "#linux";
 import { decodeFrame, type Frame, type Packet } from "#wire";
@@ -31,13 +32,14 @@ export async function* watch(source: WatchSource, request: WatchRequest, signal:
       } catch (err) {
         problems.push(`${open.name}: ${errorMessage(err)}`);
       }
+      await setImmediate();
     }
     yield { kind: "armed", node: source.node, namespaces: watches.map(({ name }) => name), problems };
     yield* queue.until(ended, () => {
       for (const one of watches) one.drain();
     });
   } finally {
-    for (const one of watches) one.close();
+    await Promise.all(watches.map((one) => one.close()));
   }
 }
 
@@ -75,7 +77,7 @@ class SightingQueue {
 
 interface Draining {
   drain(): void;
-  close(): void;
+  close(): Promise<void>;
 }
 
 class NamespaceWatch {
@@ -93,7 +95,7 @@ class NamespaceWatch {
       if (traces) this.#trace(ns, match);
       if (captures) this.#capture(ns, match);
     } catch (err) {
-      this.close();
+      void this.close();
       throw err;
     }
   }
@@ -102,8 +104,8 @@ class NamespaceWatch {
     for (const one of this.#open) one.drain();
   }
 
-  close(): void {
-    for (const one of this.#open.splice(0)) one.close();
+  async close(): Promise<void> {
+    await Promise.all(this.#open.splice(0).map((one) => one.close()));
   }
 
   #trace(ns: NetNs, match: WatchMatch): void {

@@ -64,7 +64,7 @@ export function streamFrames(
   ns: NetNs,
   onFrame: (frame: ReceivedFrame) => void,
   options: FrameStreamOptions = {},
-): { drain(): void; close(): void } {
+): { drain(): void; close(): Promise<void> } {
   const op = `capture packets in network namespace ${ns.path}`;
   const { snaplen = 256, filter } = options;
   const packets = new PacketSocket(ns, { linkIndex: 0, snaplen, op, ...(filter && { filter }) });
@@ -77,7 +77,7 @@ export function streamFrames(
     drain,
     close() {
       watch.close();
-      packets.close();
+      return packets.closeLater();
     },
   };
 }

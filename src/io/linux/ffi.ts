@@ -1,5 +1,6 @@
 // Every C function that this program calls, declared once. A plain typed function per call that throws KernelError; no policy here.
 // Nothing else imports koffi. All calls are synchronous and act on the calling thread (setns, unshare, prctl are per thread).
+import { close } from "node:fs";
 import koffi from "koffi";
 import { KernelError } from "./kernel-error.ts";
 import { SO_ATTACH_FILTER, SOL_SOCKET } from "./uapi/socket.ts";
@@ -176,6 +177,14 @@ export function waitReadable(fd: number, timeoutMs: number): boolean {
 export function ioctl(fd: number, request: number, argument: Uint8Array | number, op = "control a device"): number {
   const result = typeof argument === "number" ? c.ioctlInt(fd, request, argument) : c.ioctl(fd, request, argument);
   return check(result, op, { fd, request });
+}
+
+/**
+ * Closes in a thread of libuv's: the end of a packet socket, or of a netlink socket that owns tables, waits until no processor works with
+ * it any more (synchronize_net), about 10 ms.
+ */
+export function closeLater(fd: number): Promise<void> {
+  return new Promise((resolve) => close(fd, () => resolve()));
 }
 
 /** Moves the calling thread into the namespace. `type` is a CLONE_NEW* flag, or 0 for any. */

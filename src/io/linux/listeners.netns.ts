@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { after, test } from "node:test";
 import { formatAddr, parseAddr } from "#ip";
-import { listenFd, listListeners, netns, netnsIds, openConntrack, openRoute, socketOwners, udpFd } from "./index.ts";
+import { listenFd, listListeners, netns, netnsIds, openConntrack, openRoute, type SocketOwner, socketOwners, udpFd } from "./index.ts";
 import { procAddr } from "./listeners.ts";
 import { twoNamespaces } from "./testing/two-namespaces.ts";
 
@@ -29,7 +29,11 @@ test("listening sockets with their addresses, families and processes", async () 
     ],
   );
   assert.deepEqual([listeners[0]?.queued, listeners[0]?.backlog], [0, 511]);
-  const owners = socketOwners(new Set(listeners.map(({ inode }) => inode)));
+  const inodes = new Set(listeners.map(({ inode }) => inode));
+  // This process holds sockets of a namespace that it is not in itself.
+  using own = netns.current();
+  assert.equal(ownersAmong(inodes, far.inode).size, 0);
+  const owners = ownersAmong(inodes, own.inode);
   assert.deepEqual(
     listeners.map(({ inode }) => owners.get(inode)?.pid),
     [process.pid, process.pid],
@@ -38,6 +42,14 @@ test("listening sockets with their addresses, families and processes", async () 
   assert.deepEqual(listListeners(near), []);
   for (const one of [tcp, udp, connected]) one.close();
 });
+
+function ownersAmong(inodes: ReadonlySet<number>, namespace: number): Map<number, SocketOwner> {
+  const steps = socketOwners(inodes, new Set([namespace]));
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
 
 test("addresses of /proc/net", () => {
   assert.equal(formatAddr(procAddr("0100007F")), "127.0.0.1");

@@ -124,18 +124,31 @@ export interface SocketOwner {
   readonly args: readonly string[];
 }
 
-/** Who holds these sockets (inodes), among the processes that this one may look at. Goes through all of /proc. */
-export function socketOwners(inodes: ReadonlySet<number>): Map<number, SocketOwner> {
+/**
+ * Who holds these sockets (inodes), among the processes that this one may look at, and that are in one of the network namespaces
+ * (inodes). Goes through all of /proc: an iterator, so that others may go on in between; its value is what it knows until then.
+ */
+export function* socketOwners(inodes: ReadonlySet<number>, namespaces: ReadonlySet<number>): Generator<void, Map<number, SocketOwner>> {
   const owners = new Map<number, SocketOwner>();
   for (const entry of readdirSync("/proc")) {
     if (owners.size === inodes.size) break;
     const pid = Number(entry);
-    if (!Number.isInteger(pid)) continue;
+    if (!Number.isInteger(pid) || !namespaces.has(netnsOf(pid))) continue;
+    yield;
     for (const inode of socketsOf(pid)) {
       if (inodes.has(inode) && !owners.has(inode)) owners.set(inode, describeProcess(pid));
     }
   }
   return owners;
+}
+
+/** 0: it has gone, or is another user's. */
+function netnsOf(pid: number): number {
+  try {
+    return Number(/^net:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/ns/net`))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
 }
 
 function socketsOf(pid: number): number[] {

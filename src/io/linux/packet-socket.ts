@@ -1,6 +1,6 @@
 // An AF_PACKET socket (packet(7)): frames as they pass the links of a namespace. Needs CAP_NET_RAW there.
 import { closeSync } from "node:fs";
-import { attachFilter, bind, ioctl, recvfrom, setsockoptInt, socket } from "./ffi.ts";
+import { attachFilter, bind, closeLater, ioctl, recvfrom, setsockoptInt, socket } from "./ffi.ts";
 import { isErrno } from "./kernel-error.ts";
 import type { NetNs } from "./types.ts";
 import { ETH_P_ALL, PACKET_OUTGOING, SIOCGSTAMPNS_OLD } from "./uapi/if_packet.ts";
@@ -91,6 +91,13 @@ export class PacketSocket {
     if (!this.#open) return;
     this.#open = false;
     closeSync(this.fd);
+  }
+
+  /** Without waiting for it here. */
+  async closeLater(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await closeLater(this.fd);
   }
 }
 

@@ -69,8 +69,12 @@ export interface Link {
   /** Set on ports of a bridge. */
   readonly bridgePort?: BridgePort;
   readonly vxlan?: { readonly vni: number; readonly port: number; readonly local: Addr | undefined; readonly learning: boolean };
+  /** `net/ipv4/conf/LINK/NAME`; absent where it has no IPv4. */
+  readonly ipv4Conf?: Readonly<Record<Ipv4Conf, number>>;
   readonly stats: { readonly rxPackets: number; readonly rxBytes: number; readonly txPackets: number; readonly txBytes: number };
 }
+
+export type Ipv4Conf = "forwarding" | "rp_filter" | "accept_local" | "route_localnet" | "proxy_arp" | "proxy_arp_pvlan";
 
 /** Flags of a bridge port (IFLA_BRPORT_*). */
 export interface BridgePort {

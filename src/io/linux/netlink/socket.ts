@@ -2,7 +2,7 @@
 // returns: nothing here waits in the normal case, and requests need no acknowledgement to be known as done
 // (netlink(7); net/netlink/af_netlink.c netlink_unicast_kernel).
 import { closeSync } from "node:fs";
-import { bind, getsockoptInt, recvfrom, sendto, setsockoptInt, socket, waitReadable } from "../ffi.ts";
+import { bind, closeLater, getsockoptInt, recvfrom, sendto, setsockoptInt, socket, waitReadable } from "../ffi.ts";
 import { isErrno, KernelError } from "../kernel-error.ts";
 import type { NetNs } from "../types.ts";
 import {
@@ -154,6 +154,13 @@ export class NetlinkSocket {
     if (!this.#open) return;
     this.#open = false;
     closeSync(this.fd);
+  }
+
+  /** Without waiting for it here: what it owns goes with it. */
+  async closeLater(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await closeLater(this.fd);
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,4 @@
 /** nf_tables: transactions in, tables out. */
-export { openNft } from "./socket.ts";
+export { holdTable, openNft } from "./socket.ts";
 export { type TraceEvent, type TraceVerdict, watchTrace } from "./trace.ts";
 export type { NftSocket } from "./types.ts";

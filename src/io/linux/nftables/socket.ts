@@ -28,6 +28,18 @@ export function openNft(ns?: NetNs, { bufferBytes = BUFFER_BYTES }: { readonly b
   return new KernelNft(new NetlinkSocket(NETLINK_NETFILTER, { ...(ns && { ns }), bufferBytes }));
 }
 
+/** Applies changes that begin with a table that is `owned`. It is there until `close`, which others need not wait for. */
+export function holdTable(ns: NetNs, changes: readonly Change[]): { close(): Promise<void> } {
+  const netlink = new NetlinkSocket(NETLINK_NETFILTER, { ns });
+  try {
+    new KernelNft(netlink).apply(changes);
+  } catch (err) {
+    netlink.close();
+    throw err;
+  }
+  return { close: () => netlink.closeLater() };
+}
+
 /** A change and the numbers of its messages. */
 interface Sent {
   readonly change: Change;

@@ -1,6 +1,6 @@
 // Links over rtnetlink: RTM_*LINK (rtnetlink(7), net/core/rtnetlink.c).
 import { isErrno, KernelError } from "../kernel-error.ts";
-import { MessageWriter, type NetlinkMessage } from "../netlink/index.ts";
+import { type AttrReader, MessageWriter, type NetlinkMessage } from "../netlink/index.ts";
 import type { Link, LinkChange, NewLink, RouteSocket } from "../types.ts";
 import {
   IFF_UP,
@@ -8,6 +8,7 @@ import {
   IFLA_AF_SPEC,
   IFLA_EXT_MASK,
   IFLA_IFNAME,
+  IFLA_INET_CONF,
   IFLA_INET6_ADDR_GEN_MODE,
   IFLA_INFO_DATA,
   IFLA_INFO_KIND,
@@ -24,10 +25,11 @@ import {
   IFNAMSIZ,
   IN6_ADDR_GEN_MODE_EUI64,
   IN6_ADDR_GEN_MODE_NONE,
+  IPV4_DEVCONF,
 } from "../uapi/if_link.ts";
 import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL } from "../uapi/netlink.ts";
 import { RTEXT_FILTER_SKIP_STATS, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK } from "../uapi/rtnetlink.ts";
-import { AF_INET6 } from "../uapi/socket.ts";
+import { AF_INET, AF_INET6 } from "../uapi/socket.ts";
 import type { RouteContext } from "./context.ts";
 import { readBridgePort, readVxlan, writeBridgePort, writeLinkKind } from "./link-kinds.ts";
 import { addTun } from "./tun.ts";
@@ -66,6 +68,7 @@ export function readLink(message: NetlinkMessage): Link {
   };
   let lower: number | undefined;
   let netnsId: number | undefined;
+  let ipv4Conf: Link["ipv4Conf"];
   let info: ReturnType<typeof readInfo> | undefined;
   const attrs = message.attrs(IFINFOMSG_BYTES);
   while (attrs.next()) {
@@ -74,6 +77,7 @@ export function readLink(message: NetlinkMessage): Link {
     else if (attrs.type === IFLA_MTU) link.mtu = attrs.u32();
     else if (attrs.type === IFLA_MASTER) link.masterIndex = attrs.u32();
     else if (attrs.type === IFLA_LINK) lower = attrs.u32();
+    else if (attrs.type === IFLA_AF_SPEC) ipv4Conf = readIpv4Conf(attrs.nested());
     else if (attrs.type === IFLA_LINK_NETNSID) netnsId = attrs.i32();
     else if (attrs.type === IFLA_OPERSTATE) link.operState = OPER_STATES[attrs.u8()] ?? "unknown";
     else if (attrs.type === IFLA_LINKINFO) info = readInfo(attrs.nested());
@@ -87,9 +91,32 @@ export function readLink(message: NetlinkMessage): Link {
     peerIndex: kind === "veth" ? lower : undefined,
     parentIndex,
     ...(kind === "veth" && netnsId !== undefined && { peerNetnsId: netnsId }),
+    ...(ipv4Conf && { ipv4Conf }),
     ...(vxlan && { vxlan }),
     ...(bridgePort && { bridgePort }),
   };
+}
+
+function readIpv4Conf(families: AttrReader): Link["ipv4Conf"] {
+  while (families.next()) {
+    if (families.type !== AF_INET) continue;
+    const attrs = families.nested();
+    while (attrs.next()) {
+      if (attrs.type !== IFLA_INET_CONF) continue;
+      const values = Buffer.from(attrs.bytes());
+      const at = (index: number): number => (4 * index < values.length ? values.readUInt32LE(4 * index) : 0);
+      const { forwarding, rp_filter, accept_local, route_localnet, proxy_arp, proxy_arp_pvlan } = IPV4_DEVCONF;
+      return {
+        forwarding: at(forwarding),
+        rp_filter: at(rp_filter),
+        accept_local: at(accept_local),
+        route_localnet: at(route_localnet),
+        proxy_arp: at(proxy_arp),
+        proxy_arp_pvlan: at(proxy_arp_pvlan),
+      };
+    }
+  }
+  return undefined;
 }
 
 type LinkInfo = Partial<Pick<Link, "kind" | "vxlan" | "parentIndex" | "bridgePort">>;

@@ -17,6 +17,7 @@ export const IFLA_INFO_DATA = 2;
 export const IFLA_INFO_SLAVE_KIND = 4;
 export const IFLA_INFO_SLAVE_DATA = 5;
 
+export const IFLA_INET_CONF = 1;
 export const IFLA_INET6_ADDR_GEN_MODE = 8;
 export const IN6_ADDR_GEN_MODE_EUI64 = 0;
 export const IN6_ADDR_GEN_MODE_NONE = 1;
@@ -40,6 +41,16 @@ export const IFLA_VXLAN_LOCAL = 4;
 export const IFLA_VXLAN_LEARNING = 7;
 export const IFLA_VXLAN_PORT = 15;
 export const IFLA_VXLAN_LOCAL6 = 17;
+
+/** linux/ip.h: places in the list of numbers of IFLA_INET_CONF. */
+export const IPV4_DEVCONF = {
+  forwarding: 0,
+  proxy_arp: 2,
+  rp_filter: 7,
+  accept_local: 22,
+  proxy_arp_pvlan: 24,
+  route_localnet: 25,
+} as const;
 
 export const VETH_INFO_PEER = 1;
 
