@@ -14,12 +14,20 @@ import {
   specOf,
   TYPES,
 } from "./grammar.ts";
+import type { Question } from "./judge.ts";
+import { namespaceObjects, PLACES, type Protocol, placeOf, podObject } from "./network.ts";
+import { reaches, SITUATIONS } from "./situations.ts";
+
+export interface State extends Given {
+  /** What somebody else says of it, where it is so; undefined: nothing of this question. */
+  readonly says?: (question: Question) => boolean | undefined;
+}
 
 export interface Case {
   readonly name: string;
   readonly direction: Direction;
   /** Each is given after the one before it, with connections of that one still in conntrack. */
-  readonly states: readonly Given[];
+  readonly states: readonly State[];
 }
 
 /** Peer × port × direction, all of them; the pods that are selected take turns. */
@@ -152,6 +160,34 @@ function updatedCases(): Case[] {
     relabelled("a peer more", { "x/c": { pod: "b" } }),
     relabelled("peers and subjects of egress", { "y/a": { pod: "a" }, "y/b": { pod: "b", tier: "front" } }),
   ];
+}
+
+/** What each of upstream's situations looks at; by address and Service, as its probes do. */
+export function upstreamCases(protocols: readonly Protocol[]): Case[] {
+  const possible = SITUATIONS.filter(({ steps }) =>
+    steps.every(({ checks }) => checks.every(({ protocol }) => protocols.includes(protocol))),
+  );
+  return possible.map(({ title, steps }) => ({
+    name: title,
+    direction: "both",
+    states: steps.map(({ policies, labels = {}, checks }): State => {
+      const own = [...PLACES.map(podObject), ...namespaceObjects()].map(({ metadata }) => metadata ?? {});
+      const keyed = own.map(
+        ({ namespace, name = "", labels: before }) => [namespace === undefined ? name : `${namespace}/${name}`, before] as const,
+      );
+      const changed = keyed
+        .filter(([key]) => labels[key] !== undefined)
+        .map(([key, before]) => [key, { ...before, ...labels[key] }] as const);
+      return {
+        policies: policies((pod) => placeOf(pod).addrs),
+        labels: Object.fromEntries(changed),
+        says: ({ from, to, protocol, port, destination }) => {
+          const check = checks.find((each) => each.protocol === protocol && each.port === port);
+          return check === undefined || from === to || destination === "name" ? undefined : reaches(check, from.key, to.key);
+        },
+      };
+    }),
+  }));
 }
 
 export function allCases(): Case[] {

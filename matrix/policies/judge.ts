@@ -110,16 +110,25 @@ export interface JudgeInput {
   readonly protocols: readonly Protocol[];
   readonly asked: readonly Question[];
   readonly expected: Expectation;
+  /** What somebody else says: that must be so too. */
+  readonly says?: ((question: Question) => boolean | undefined) | undefined;
 }
 
 /** Both nodes must have what is given already. */
-export async function judge({ cluster, prober, protocols, asked, expected }: JudgeInput): Promise<Verdict[]> {
+export async function judge({ cluster, prober, protocols, asked, expected, says }: JudgeInput): Promise<Verdict[]> {
   const network = modelOf(cluster, protocols);
   const foresees = foresight(network);
   const observed = await observe(prober, asked);
   return asked.map((question, i) => {
     const [want, foreseen, fate] = [expected(question), foresees(question), observed[i] ?? "lost"];
-    return { ...question, expected: want, foreseen, observed: fate, ok: want === foreseen && fate === (want ? "answered" : "dropped") };
+    const isSaid = says === undefined || says(question) === want;
+    return {
+      ...question,
+      expected: want,
+      foreseen,
+      observed: fate,
+      ok: isSaid && want === foreseen && fate === (want ? "answered" : "dropped"),
+    };
   });
 }
 

@@ -5,13 +5,14 @@ import { parseArgs } from "node:util";
 import { errorMessage } from "#base";
 import { parseAddr } from "#ip";
 import { listenFd, netns } from "#linux";
-import { allCases, type Case, quickCases } from "./cases.ts";
+import { allCases, type Case, quickCases, upstreamCases } from "./cases.ts";
 import { PolicyCluster } from "./cluster.ts";
 import { expectation, judge, questions, type Verdict } from "./judge.ts";
 import { makeNetwork } from "./kernel.ts";
 import { DNS, networkState, type Protocol } from "./network.ts";
 import { printCase, printHeader, printWrong } from "./print.ts";
 import { Prober } from "./prober.ts";
+import { SITUATIONS } from "./situations.ts";
 
 const USAGE = `usage: npm run matrix:policies -- [options]
   --quick                          fewer combinations, in about a minute
@@ -35,17 +36,23 @@ const { values } = parseArgs({
   },
 });
 
+function isWanted({ name }: Pick<Case, "name">): boolean {
+  return name.includes(values.only);
+}
+
 if (values.help) {
   console.log(USAGE);
   process.exit(0);
 }
-const cases = (values.quick ? quickCases() : allCases()).filter(({ name }) => name.includes(values.only));
-if (cases.length === 0) {
+const made = (values.quick ? quickCases() : allCases()).filter(isWanted);
+const situations = SITUATIONS.filter(({ title }) => isWanted({ name: title }));
+if (made.length + situations.length === 0) {
   console.error(`matrix: --only: no case's name contains "${values.only}"`);
   process.exit(2);
 }
 if (values.list) {
-  for (const { name, direction } of cases) console.log(`${direction.padEnd(8)} ${name}`);
+  for (const { title } of situations) console.log(`upstream ${title}`);
+  for (const { name, direction } of made) console.log(`${direction.padEnd(8)} ${name}`);
   process.exit(0);
 }
 if (process.env["FAIRLEAD_MATRIX_NETNS"] !== "1") {
@@ -100,21 +107,26 @@ async function run(protocols: readonly Protocol[]): Promise<Totals> {
       let isRight = true;
       for (const [i, given] of each.states.entries()) {
         await cluster.give(given);
-        const verdicts = await judge({ cluster, prober, protocols, asked, expected: expectation(given) });
+        const { says } = given;
+        const own = says === undefined ? asked : asked.filter((question) => says(question) !== undefined);
+        const verdicts = await judge({ cluster, prober, protocols, asked: own, expected: expectation(given), says });
         const state = each.states.length === 1 ? "" : ` [${i + 1}/${each.states.length}]`;
         const wrong = verdicts.filter(({ ok }) => !ok);
         totals.states++;
         totals.questions += verdicts.length;
         totals.wrong.push(...wrong.map((verdict) => ({ case: `${each.name}${state}`, verdict })));
-        if (values.output !== "json") printCase(each, state, verdicts, protocols);
+        if (values.output !== "json" && says === undefined) printCase(each, state, verdicts, protocols);
         if (wrong.length > 0 && values.output !== "json") printWrong(each, state, verdicts);
         isRight &&= wrong.length === 0;
       }
       return isRight;
     };
-    for (const each of cases) {
-      if (await one(each)) totals.passed++;
+    for (const each of [...upstreamCases(protocols).filter(isWanted), ...made]) {
+      const isRight = await one(each);
+      if (isRight) totals.passed++;
       else totals.failed++;
+      if (values.output !== "json" && each.states[0]?.says !== undefined)
+        console.log(`${isRight ? "passed" : "FAILED"}  upstream: ${each.name}`);
     }
   } finally {
     prober.close();
@@ -130,12 +142,15 @@ if (protocols.length === 0) {
   console.error("matrix: this kernel can do nothing of what was asked for");
   process.exit(1);
 }
+skipped += situations.length - upstreamCases(protocols).filter(isWanted).length;
 if (values.output !== "json") printHeader(protocols);
 const totals = await run(protocols);
-if (values.output === "json") console.log(JSON.stringify({ cases: cases.length, ...totals }, null, 2));
+if (values.output === "json") console.log(JSON.stringify({ cases: totals.passed + totals.failed, ...totals }, null, 2));
 else {
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
-  console.log(`\n${cases.length} cases, ${totals.states} states of policies, ${totals.questions} connections in ${seconds} s`);
+  console.log(
+    `\n${totals.passed + totals.failed} cases, ${totals.states} states of policies, ${totals.questions} connections in ${seconds} s`,
+  );
   console.log(`${totals.passed} passed, ${totals.failed} failed, ${skipped} skipped`);
 }
 process.exit(totals.failed > 0 ? 1 : process.exitCode);
