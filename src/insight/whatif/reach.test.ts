@@ -4,12 +4,14 @@ import fc from "fast-check";
 import { type Addr, type Family, formatAddr, parseAddr } from "#ip";
 import type { PodFacts } from "#netpol";
 import { SCTP, TCP, UDP } from "#nft";
-import { allowed } from "../../core/netpol/testing/reference.ts";
+import { allowedInTiers } from "../../core/netpol/testing/cluster-reference.ts";
 import { type Partition, partition } from "./atoms.ts";
 import { formatPoint, PortSets, pointOf } from "./ports.ts";
 import { Reach } from "./reach.ts";
 import { cluster } from "./testing/random.ts";
 
+/** `FAIRLEAD_TEST_RUNS=2000` for a long look. */
+const RUNS = Number(process.env["FAIRLEAD_TEST_RUNS"] ?? 25);
 /** The edges of all rules of the generator, and beside them. */
 const EDGES = [0, 79, 80, 81, 82, 442, 443, 444, 7999, 8000, 8001, 9000, 9001, 65_534, 65_535];
 const PACKETS = [TCP, UDP, SCTP].flatMap((protocol) => EDGES.map((port) => ({ protocol, port })));
@@ -23,7 +25,8 @@ function ends(parts: Partition, pods: Iterable<PodFacts>, family: Family): Addr[
 
 test("each packet between any two of all classes is judged as the prose of the API judges it", () => {
   fc.assert(
-    fc.property(cluster, ({ objects, world }) => {
+    fc.property(cluster, ({ objects, clusterObjects, world }) => {
+      const policies = { networkPolicies: objects, clusterPolicies: clusterObjects };
       const parts = partition([world]);
       const sets = new PortSets();
       const reach = new Reach(parts, 0, sets);
@@ -35,7 +38,7 @@ test("each packet between any two of all classes is judged as the prose of the A
           assert.ok(from !== undefined && to !== undefined);
           const set = reach.between(from, to, family);
           for (const { protocol, port } of PACKETS) {
-            const expected = allowed(objects, world, { src, dst, protocol, port });
+            const expected = allowedInTiers(policies, world, { src, dst, protocol, port });
             const point = pointOf(protocol, port);
             const text = `${formatAddr(src)} -> ${formatAddr(dst)} ${formatPoint(point)}`;
             assert.equal(sets.has(set, point), expected, text);
@@ -43,7 +46,7 @@ test("each packet between any two of all classes is judged as the prose of the A
         }
       }
     }),
-    { numRuns: 60 },
+    { numRuns: RUNS },
   );
 });
 

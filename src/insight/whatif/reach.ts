@@ -149,13 +149,16 @@ export class Reach {
     };
     const { allowed, left, passed } = judging;
     for (const index of this.matcher.everyone(family)) left[index] = all;
+    // What is passed leaves the tier, and is left for the next one.
     const apply = (tier: LayeredPolicy["tier"]): void => {
       for (const policy of policies.filter((each) => each.tier === tier)) {
         for (const rule of policy.rules) if (rule.direction === direction) this.#apply(rule, { judging, named, family });
       }
+      if (tier === "NetworkPolicy") return;
+      for (let i = 0; i < size; i++) left[i] = this.#sets.union(left[i] ?? none, passed[i] ?? none);
+      passed.fill(none);
     };
     apply("Admin");
-    for (let i = 0; i < size; i++) left[i] = this.#sets.union(left[i] ?? none, passed[i] ?? none);
     apply("NetworkPolicy");
     if (policies.some(({ isolates }) => isolates.includes(direction))) left.fill(none);
     apply("Baseline");

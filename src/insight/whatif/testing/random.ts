@@ -2,11 +2,12 @@
 import fc from "fast-check";
 import type { NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec } from "kubernetes-types/networking/v1";
 import { parseAddr } from "#ip";
-import type { Labels, Stored } from "#kube";
+import type { ClusterNetworkPolicy, ClusterNetworkPolicySpec, Labels, Stored } from "#kube";
 import type { NetworkPolicy, PodFacts } from "#netpol";
 import { parsePolicy } from "#netpol";
 import { SCTP, TCP, UDP } from "#nft";
 import { policy } from "../../../core/netpol/testing/objects.ts";
+import { clusterLayerOf } from "../layers.ts";
 import type { World } from "../types.ts";
 
 const NAMESPACES = ["x", "y", "z"] as const;
@@ -57,7 +58,7 @@ const port: fc.Arbitrary<NetworkPolicyPort> = fc.oneof(
 const lists = { peers: fc.array(peer, { maxLength: 3 }), ports: fc.array(port, { maxLength: 3 }) };
 const ingress: fc.Arbitrary<NetworkPolicyIngressRule> = fc.record(lists).map(({ peers, ports }) => ({ from: peers, ports }));
 const egress = fc.record(lists).map(({ peers, ports }) => ({ to: peers, ports }));
-const spec: fc.Arbitrary<NetworkPolicySpec> = fc.record(
+export const spec: fc.Arbitrary<NetworkPolicySpec> = fc.record(
   {
     podSelector: selector,
     policyTypes: fc.constantFrom(["Ingress"], ["Egress"], ["Ingress", "Egress"]),
@@ -67,8 +68,46 @@ const spec: fc.Arbitrary<NetworkPolicySpec> = fc.record(
   { requiredKeys: ["podSelector"] },
 ) as fc.Arbitrary<NetworkPolicySpec>;
 
+const namespacedPods = fc.record({ namespaceSelector, podSelector: selector });
+const clusterPeer = fc.oneof(fc.record({ namespaces: namespaceSelector }), fc.record({ pods: namespacedPods }));
+const destination = fc.oneof(
+  fc.record({ number: fc.constantFrom(80, 81, 443) }),
+  fc.record({ range: fc.constantFrom({ start: 80, end: 443 }, { start: 8000, end: 9000 }) }),
+);
+const protocol = fc.oneof(
+  fc.record({ tcp: fc.record({ destinationPort: destination }) }),
+  fc.record({ udp: fc.record({ destinationPort: destination }) }),
+  fc.record({ destinationNamedPort: fc.constantFrom("http", "dns") }),
+);
+const common = {
+  action: fc.constantFrom("Accept", "Deny", "Pass"),
+  protocols: fc.array(protocol, { maxLength: 2 }).map((all) => (all.length === 0 ? undefined : all)),
+};
+const farPeer = fc.oneof(
+  fc.record({ networks: fc.constantFrom(["0.0.0.0/0"], ["10.244.1.0/29", "2001:db8::/32"], ["172.18.0.12/32"]) }),
+  fc.record({ nodes: fc.constantFrom({}, { matchLabels: { zone: "a" } }) }),
+);
+/** Names of ports do not go with networks and nodes (the CRD's own validation). */
+const clusterRules = {
+  ingress: fc.array(fc.record({ ...common, from: fc.array(clusterPeer, { minLength: 1, maxLength: 2 }) }), { maxLength: 3 }),
+  egress: fc.array(
+    fc.oneof(
+      fc.record({ ...common, to: fc.array(clusterPeer, { minLength: 1, maxLength: 2 }) }),
+      fc.record({ action: common.action, to: fc.array(farPeer, { minLength: 1, maxLength: 2 }) }),
+    ),
+    { maxLength: 3 },
+  ),
+};
+export const clusterSpec: fc.Arbitrary<ClusterNetworkPolicySpec> = fc.record({
+  tier: fc.constantFrom("Admin", "Baseline"),
+  priority: fc.integer({ min: 0, max: 4 }),
+  subject: clusterPeer,
+  ...clusterRules,
+}) as unknown as fc.Arbitrary<ClusterNetworkPolicySpec>;
+
 export interface RandomCluster {
   readonly objects: readonly Stored<NetworkPolicy>[];
+  readonly clusterObjects: readonly Stored<ClusterNetworkPolicy>[];
   readonly world: World;
 }
 
@@ -96,11 +135,13 @@ export const cluster: fc.Arbitrary<RandomCluster> = fc
   .record({
     pods,
     policies: fc.array(fc.record({ namespace: fc.constantFrom(...NAMESPACES), spec }), { maxLength: 7 }),
+    tiers: fc.array(clusterSpec, { maxLength: 3 }),
     red: fc.subarray([...NAMESPACES]),
   })
   .map((given) => {
     const objects = given.policies.map((each, i) => policy(`${each.namespace}/p${i}`, each.spec));
-    return { objects, world: worldOf(given, objects) };
+    const clusterObjects = given.tiers.map((each, i) => clusterPolicy(`c${i}`, each));
+    return { objects, clusterObjects, world: { ...worldOf(given, objects), clusterPolicies: clusterObjects.map(clusterLayerOf) } };
   });
 
 interface Given {
@@ -119,7 +160,16 @@ function worldOf({ pods: given, red }: Given, objects: readonly Stored<NetworkPo
     namespaces: new Map(
       NAMESPACES.map((name) => [name, { "kubernetes.io/metadata.name": name, ...(red.includes(name) && { team: "red" }) }]),
     ),
-    nodes: [1, 2].map((n) => ({ name: `node-${n}`, labels: {}, addrs: [parseAddr(`172.18.0.1${n}`), parseAddr(`fd00:18::1${n}`)] })),
+    nodes: [1, 2].map((n) => ({
+      name: `node-${n}`,
+      labels: n === 1 ? { zone: "a" } : {},
+      addrs: [parseAddr(`172.18.0.1${n}`), parseAddr(`fd00:18::1${n}`)],
+    })),
     policies: objects.map(parsePolicy),
   };
+}
+
+function clusterPolicy(name: string, spec: ClusterNetworkPolicySpec): Stored<ClusterNetworkPolicy> {
+  const metadata = { name, uid: name, resourceVersion: "1", creationTimestamp: "" };
+  return { apiVersion: "policy.networking.k8s.io/v1alpha2", kind: "ClusterNetworkPolicy", metadata, spec };
 }
