@@ -52,8 +52,8 @@ function line({ pairs, clusters, outcomes }: Progress): string {
 
 /** The objects, the question, and how the model comes to what it says. */
 function show(objects: ShadowObjects, setting: Setting, question: Question): void {
-  const { nodes, namespaces, pods, services, endpointSlices, networkPolicies } = objects;
-  const lists = [nodes, namespaces, pods, services, endpointSlices, networkPolicies];
+  const { nodes, namespaces, pods, services, endpointSlices, networkPolicies, clusterNetworkPolicies = [] } = objects;
+  const lists = [nodes, namespaces, pods, services, endpointSlices, networkPolicies, clusterNetworkPolicies];
   console.log(lists.flat().map((object) => stringify(object)).join("---\n"));
   const network = prepareNetwork(createShadow(setting.options).network(objects));
   for (const { result } of roundTrips(network, question)) console.log(formatRoundTrip(result));

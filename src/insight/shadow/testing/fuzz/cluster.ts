@@ -5,7 +5,7 @@ import type { Family } from "#ip";
 import type { Stored } from "#kube";
 import type { ShadowObjects } from "../../types.ts";
 import { endpointSlice, namespace, node, pod, service } from "../objects.ts";
-import { namespaceLabels, PORTS, PROTOCOLS, podLabels, randomPolicy } from "./policies.ts";
+import { namespaceLabels, PORTS, PROTOCOLS, podLabels, randomClusterPolicy, randomPolicy } from "./policies.ts";
 import type { Chance } from "./random.ts";
 
 export interface Shape {
@@ -39,6 +39,8 @@ export function randomCluster(chance: Chance, shape: Shape): ShadowObjects {
     pods: shape.fixed ? pods : withReusedAddrs(chance, pods),
     services,
     endpointSlices: services.flatMap((one) => slicesFor(chance, one, pods)),
+    // Half of the clusters know nothing of them.
+    clusterNetworkPolicies: chance.is(0.5) ? chance.list(1, 4, (i) => randomClusterPolicy(chance, `c${i}`)) : [],
     networkPolicies: chance.list(0, 6, (i) => randomPolicy(chance, chance.one(NAMESPACES), `p${i}`)),
   };
 }
@@ -151,8 +153,12 @@ export function changed(chance: Chance, objects: ShadowObjects): ShadowObjects {
     return list.map((item, i) => (i === at ? make(item) : item));
   };
   const without = <T>(list: readonly T[]): T[] => list.toSpliced(chance.int(0, list.length - 1), 1);
-  const { pods, services, networkPolicies, namespaces } = objects;
-  switch (chance.int(0, 5)) {
+  const { pods, services, networkPolicies, namespaces, clusterNetworkPolicies = [] } = objects;
+  switch (chance.int(0, 7)) {
+    case 6:
+      return { ...objects, clusterNetworkPolicies: [...clusterNetworkPolicies, randomClusterPolicy(chance, `d${chance.int(0, 1e6)}`)] };
+    case 7:
+      return { ...objects, clusterNetworkPolicies: without(clusterNetworkPolicies) };
     case 0:
       return { ...objects, pods: replace(pods, (old) => ({ ...old, metadata: { ...old.metadata, labels: podLabels(chance) } })) };
     case 1:

@@ -59,7 +59,7 @@ function disagree(objects: ShadowObjects, { overlay, options, listening }: Setti
   }
 }
 
-const LISTS = ["networkPolicies", "services", "endpointSlices", "pods", "namespaces"] as const;
+const LISTS = ["clusterNetworkPolicies", "networkPolicies", "services", "endpointSlices", "pods", "namespaces"] as const;
 
 /** A part of the objects that is enough for the disagreement. */
 export function shrink(objects: ShadowObjects, setting: Setting, question: Question): ShadowObjects {
@@ -78,7 +78,8 @@ export function shrink(objects: ShadowObjects, setting: Setting, question: Quest
 
 function* smaller(objects: ShadowObjects): Generator<ShadowObjects> {
   for (const list of LISTS) {
-    for (let i = 0; i < objects[list].length; i++) yield { ...objects, [list]: objects[list].toSpliced(i, 1) };
+    const own: readonly unknown[] = objects[list] ?? [];
+    for (let i = 0; i < own.length; i++) yield { ...objects, [list]: own.toSpliced(i, 1) };
   }
   for (const [i, policy] of objects.networkPolicies.entries()) {
     for (const direction of ["ingress", "egress"] as const) {
@@ -86,6 +87,18 @@ function* smaller(objects: ShadowObjects): Generator<ShadowObjects> {
       for (let n = 0; n < rules.length; n++) {
         const spec = { ...policy.spec, podSelector: policy.spec?.podSelector ?? {}, [direction]: rules.toSpliced(n, 1) };
         yield { ...objects, networkPolicies: objects.networkPolicies.with(i, { ...policy, spec }) };
+      }
+    }
+  }
+  const clusterPolicies = objects.clusterNetworkPolicies ?? [];
+  for (const [i, policy] of clusterPolicies.entries()) {
+    const { spec } = policy;
+    if (spec === undefined) continue;
+    for (const direction of ["ingress", "egress"] as const) {
+      const rules: readonly unknown[] = spec[direction] ?? [];
+      for (let n = 0; n < rules.length; n++) {
+        const less = { ...policy, spec: { ...spec, [direction]: rules.toSpliced(n, 1) } };
+        yield { ...objects, clusterNetworkPolicies: clusterPolicies.with(i, less) };
       }
     }
   }

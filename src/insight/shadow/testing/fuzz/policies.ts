@@ -1,14 +1,16 @@
 // Random NetworkPolicies, out of few values, so that they meet pods and each other.
 import type { LabelSelector, LabelSelectorRequirement } from "kubernetes-types/meta/v1";
 import type { NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec } from "kubernetes-types/networking/v1";
-import type { Stored } from "#kube";
+import type { ClusterNetworkPolicy, ClusterNetworkPolicyPeer, ClusterNetworkPolicyProtocol, Stored } from "#kube";
 import type { NetworkPolicy } from "#netpol";
+import { clusterPolicy } from "../../../../core/netpol/testing/objects.ts";
 import { networkPolicy } from "../objects.ts";
 import type { Chance } from "./random.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
 const POD_VALUES: Readonly<Record<string, readonly string[]>> = { app: ["web", "db", "job"], tier: ["front", "back"] };
+const NODE_VALUES: Readonly<Record<string, readonly string[]>> = { "topology.kubernetes.io/zone": ["east", "west"] };
 const NAMESPACE_VALUES: Readonly<Record<string, readonly string[]>> = { env: ["prod", "test"], team: ["red"] };
 
 export const PORTS: readonly number[] = [53, 80, 81, 8080];
@@ -95,6 +97,42 @@ function rule(chance: Chance): Rule {
     peers: chance.is(0.8) ? chance.list(1, 3, () => peer(chance)) : [],
     ports: chance.is(0.55) ? chance.list(1, 3, () => port(chance)) : [],
   };
+}
+
+/** What the API takes: exactly one field in each peer, protocol and subject; nodes, networks and names only where they may be. */
+export function randomClusterPolicy(chance: Chance, name: string): Stored<ClusterNetworkPolicy> {
+  const peers = { selected: () => selectedPeer(chance), any: () => (chance.is(0.5) ? selectedPeer(chance) : addressedPeer(chance)) };
+  const rule = (own: readonly ClusterNetworkPolicyPeer[]): { action: string; protocols?: ClusterNetworkPolicyProtocol[] } => {
+    // An address has no names of ports.
+    const named = own.every((one) => one.networks === undefined && one.nodes === undefined);
+    const protocols = chance.is(0.5) ? { protocols: chance.list(1, 3, () => clusterProtocol(chance, named)) } : {};
+    return { action: chance.one(["Accept", "Deny", "Pass"]), ...protocols };
+  };
+  const lists = (make: () => ClusterNetworkPolicyPeer): ClusterNetworkPolicyPeer[][] => chance.list(0, 3, () => chance.list(1, 2, make));
+  return clusterPolicy(name, {
+    tier: chance.one(["Admin", "Baseline"]),
+    priority: chance.int(0, 3),
+    subject: selectedPeer(chance),
+    ingress: lists(peers.selected).map((from) => ({ from, ...rule(from) })),
+    egress: lists(peers.any).map((to) => ({ to, ...rule(to) })),
+  });
+}
+
+function selectedPeer(chance: Chance): Pick<ClusterNetworkPolicyPeer, "namespaces" | "pods"> {
+  if (chance.is(0.5)) return { namespaces: selector(chance, NAMESPACE_VALUES) };
+  return { pods: { podSelector: selector(chance, POD_VALUES), namespaceSelector: selector(chance, NAMESPACE_VALUES) } };
+}
+
+function addressedPeer(chance: Chance): ClusterNetworkPolicyPeer {
+  if (chance.is(0.4)) return { nodes: selector(chance, NODE_VALUES) };
+  return { networks: chance.list(1, 2, () => chance.one(Object.keys(BLOCKS))) };
+}
+
+function clusterProtocol(chance: Chance, named: boolean): ClusterNetworkPolicyProtocol {
+  if (named && chance.is(0.3)) return { destinationNamedPort: chance.one(PORT_NAMES) };
+  const number = chance.one(PORTS);
+  const destinationPort = chance.is(0.3) ? { range: { start: number, end: number + chance.one([0, 1, 30]) } } : { number };
+  return { [chance.one(["tcp", "udp", "sctp"])]: { destinationPort } };
 }
 
 export function randomPolicy(chance: Chance, namespace: string, name: string): Stored<NetworkPolicy> {

@@ -2,10 +2,10 @@
 // whose address is seen where. No table, route or hook is looked at.
 import type { Node, Pod } from "kubernetes-types/core/v1";
 import { type Addr, formatAddr, type Prefix, parseAddr, parsePrefix, prefixContains } from "#ip";
-import { keyOf, type Stored } from "#kube";
+import { type ClusterNetworkPolicy, keyOf, type Stored } from "#kube";
 import { type Question, SCTP, TCP, UDP } from "#model";
 import type { Cluster, NetworkPolicy, PodFacts } from "#netpol";
-import { allowed } from "../../../../core/netpol/testing/reference.ts";
+import { type AllPolicies, allowedInTiers } from "../../../../core/netpol/testing/cluster-reference.ts";
 import type { ShadowObjects } from "../../types.ts";
 import { OUTSIDE_ADDR } from "./cluster.ts";
 import { endpointsFor, isClusterIp, type ServiceEndpoint, serviceAt } from "./services-reference.ts";
@@ -40,7 +40,7 @@ export class Reference {
   readonly #listening: Listening;
   readonly #pods: readonly Stored<Pod>[];
   readonly #cluster: Cluster;
-  readonly #policies: Readonly<Record<"Ingress" | "Egress", readonly Stored<NetworkPolicy>[]>>;
+  readonly #policies: Readonly<Record<"Ingress" | "Egress", AllPolicies>>;
 
   constructor(objects: ShadowObjects, overlay: "vxlan" | "host-gw", listening: Listening) {
     this.#objects = objects;
@@ -48,8 +48,13 @@ export class Reference {
     this.#listening = listening;
     this.#pods = objects.pods.filter(({ spec, status }) => spec?.hostNetwork !== true && status?.phase === "Running");
     const pods = new Map(this.#pods.map((pod) => [keyOf(pod), factsOf(pod)]));
-    this.#cluster = { pods, namespaces: new Map(objects.namespaces.map(({ metadata }) => [metadata.name, metadata.labels ?? {}])) };
-    this.#policies = { Ingress: only("Ingress", objects.networkPolicies), Egress: only("Egress", objects.networkPolicies) };
+    const nodes = objects.nodes.map(({ metadata, status }) => ({
+      name: metadata.name,
+      labels: metadata.labels ?? {},
+      addrs: (status?.addresses ?? []).map(({ address }) => parseAddr(address)),
+    }));
+    this.#cluster = { pods, nodes, namespaces: new Map(objects.namespaces.map(({ metadata }) => [metadata.name, metadata.labels ?? {}])) };
+    this.#policies = { Ingress: only("Ingress", objects), Egress: only("Egress", objects) };
   }
 
   /** Every way that it may go, each once or more. */
@@ -176,7 +181,7 @@ export class Reference {
   }
 
   #allows(direction: "Ingress" | "Egress", { client, dst, protocol, port }: Flow): boolean {
-    return allowed(this.#policies[direction], this.#cluster, { src: client, dst, protocol, port });
+    return allowedInTiers(this.#policies[direction], this.#cluster, { src: client, dst, protocol, port });
   }
 
   #podAt(addr: Addr): Stored<Pod> | undefined {
@@ -237,11 +242,15 @@ function factsOf(pod: Stored<Pod>): PodFacts {
 }
 
 /** The policies as far as they are about one direction (networking/v1 policyTypes). */
-function only(type: "Ingress" | "Egress", policies: readonly Stored<NetworkPolicy>[]): Stored<NetworkPolicy>[] {
-  return policies.flatMap((policy) => {
+function only(type: "Ingress" | "Egress", { networkPolicies, clusterNetworkPolicies = [] }: ShadowObjects): AllPolicies {
+  const own = networkPolicies.flatMap((policy): Stored<NetworkPolicy>[] => {
     const { spec } = policy;
     const types = spec?.policyTypes ?? (spec?.egress !== undefined && spec.egress.length > 0 ? ["Ingress", "Egress"] : ["Ingress"]);
     if (spec === undefined || !types.includes(type)) return [];
     return [{ ...policy, spec: { ...spec, policyTypes: [type] } }];
   });
+  const clusterPolicies = clusterNetworkPolicies.flatMap(({ spec, ...rest }): Stored<ClusterNetworkPolicy>[] =>
+    spec === undefined ? [] : [{ ...rest, spec: { ...spec, [type === "Ingress" ? "egress" : "ingress"]: [] } }],
+  );
+  return { networkPolicies: own, clusterPolicies };
 }
