@@ -9,7 +9,7 @@ import type {
   NetworkPolicyPeer,
   NetworkPolicyPort,
 } from "kubernetes-types/networking/v1";
-import { prefixContains, tryParseAddr, tryParsePrefix } from "#ip";
+import { type Prefix, prefixContains, tryParseAddr, tryParsePrefix } from "#ip";
 import { validateLabelSelector } from "./metadata.ts";
 import {
   isCidr,
@@ -22,6 +22,8 @@ import {
 } from "./names.ts";
 import type { Problems } from "./problems.ts";
 import { validatePortNumberOrName } from "./service.ts";
+
+const POLICY_TYPES: readonly string[] = ["Ingress", "Egress"];
 
 export function validateNetworkPolicy(problems: Problems, { spec }: NetworkPolicy): void {
   if (spec === undefined) return;
@@ -38,7 +40,10 @@ export function validateNetworkPolicy(problems: Problems, { spec }: NetworkPolic
   }
   const types = spec.policyTypes ?? [];
   if (types.length > 2) problems.invalid("spec.policyTypes", types, "may not specify more than two policyTypes");
-  for (const [i, type] of types.entries()) problems.oneOf(`spec.policyTypes[${i}]`, type, ["Egress", "Ingress"]);
+  // One of them twice is content with.
+  else
+    for (const [i, type] of types.entries())
+      if (!POLICY_TYPES.includes(type)) problems.notSupported(`spec.policyTypes[${i}]`, type, POLICY_TYPES);
 }
 
 function validatePolicyPort(problems: Problems, path: string, { protocol, port, endPort }: NetworkPolicyPort): void {
@@ -68,16 +73,28 @@ function validateIpBlock(problems: Problems, path: string, { cidr, except = [] }
     problems.required(`${path}.cidr`);
     return;
   }
-  problems.invalidEach(`${path}.cidr`, cidr, isCidr(cidr));
-  const outer = tryParsePrefix(cidr);
+  const outer = legacyCidr(cidr);
+  if (outer === undefined) {
+    problems.invalidEach(`${path}.cidr`, cidr, isCidr(cidr));
+    return;
+  }
   for (const [i, range] of except.entries()) {
     const at = `${path}.except[${i}]`;
-    const inner = tryParsePrefix(range);
+    const inner = legacyCidr(range);
     if (inner === undefined) problems.invalidEach(at, range, isCidr(range));
-    else if (outer !== undefined && !(prefixContains(outer, inner.addr) && inner.bits > outer.bits)) {
+    else if (!(prefixContains(outer, inner.addr) && inner.bits > outer.bits)) {
       problems.invalid(at, range, "must be a strict subset of `cidr`");
     }
   }
+}
+
+/**
+ * With leading zeros, which are decimal, and with bits beyond the prefix length: fields that are older than the strict rules take both
+ * (`IsValidCIDRForLegacyField`; StrictIPCIDRValidation is off in Kubernetes 1.33).
+ */
+function legacyCidr(text: string): Prefix | undefined {
+  const plain = text.replace(/\/0+(?=\d)/, "/");
+  return tryParsePrefix(plain.includes(":") ? plain : plain.replaceAll(/(^|\.)0+(?=\d)/g, "$1"));
 }
 
 export function validateIngress(problems: Problems, { spec = {} }: Ingress): void {
