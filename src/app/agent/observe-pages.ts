@@ -3,6 +3,10 @@ import type { KubeletOptions } from "#kubelet";
 import { type NetNs, netns } from "#linux";
 import type { ObserverPages, OpenNamespace, OpenPlace } from "#observe";
 import type { PodSandboxStatus, RuntimeService } from "#runtime";
+import { settleMemory } from "../settle.ts";
+
+/** What was loaded and made for an answer is given back then. */
+const SETTLE_MS = 5_000;
 
 /** `network`, `probe` and `packets`. */
 export function observePages(node: string, own: NetNs, runtime: RuntimeService): NonNullable<KubeletOptions["debugPages"]> {
@@ -11,10 +15,16 @@ export function observePages(node: string, own: NetNs, runtime: RuntimeService):
     loaded ??= import("#observe").then(({ observerPages }) => observerPages({ node, open: () => openNode(node, own, runtime) }));
     return loaded;
   };
+  let settling: NodeJS.Timeout | undefined;
+  const used = (): Promise<ObserverPages> => {
+    if (settling === undefined) settleMemory(SETTLE_MS);
+    settling ??= setTimeout(() => (settling = undefined), SETTLE_MS).unref();
+    return pages();
+  };
   return {
-    network: async ({ query }) => (await pages()).network(query),
-    probe: async ({ body, signal }) => (await pages()).probe(body, signal),
-    packets: async ({ body, signal }) => (await pages()).packets(body, signal),
+    network: async ({ query }) => (await used()).network(query),
+    probe: async ({ body, signal }) => (await used()).probe(body, signal),
+    packets: async ({ body, signal }) => (await used()).packets(body, signal),
   };
 }
 

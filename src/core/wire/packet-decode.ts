@@ -12,10 +12,12 @@ import {
   type Icmp,
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
+  IPPROTO_SCTP,
   IPPROTO_TCP,
   IPPROTO_UDP,
   type Ip,
   type Packet,
+  type Sctp,
   type Tcp,
   type TcpFlag,
 } from "./packet-types.ts";
@@ -99,6 +101,8 @@ export function decodePacket(bytes: Uint8Array, options: DecodeOptions = {}): Pa
       return payload.length < 8 ? layer : decodeUdp(ip, payload, options);
     case IPPROTO_TCP:
       return payload.length < 20 ? layer : { ip, tcp: decodeTcp(payload), payload: payload.subarray(((payload[12] ?? 0) >> 4) * 4) };
+    case IPPROTO_SCTP:
+      return payload.length < 12 ? layer : { ip, sctp: decodeSctp(payload), payload: payload.subarray(12) };
     default:
       return layer;
   }
@@ -204,6 +208,13 @@ function decodeTcp(bytes: Uint8Array): Tcp {
     window: u16(bytes, 14),
     ...(mss === undefined ? {} : { mss }),
   };
+}
+
+function decodeSctp(bytes: Uint8Array): Sctp {
+  const chunks: number[] = [];
+  // A chunk's length does not count its padding.
+  for (let at = 12; at + 4 <= bytes.length; at += Math.max(4, (u16(bytes, at + 2) + 3) & ~3)) chunks.push(bytes[at] ?? 0);
+  return { srcPort: u16(bytes, 0), dstPort: u16(bytes, 2), verificationTag: u32(bytes, 4), chunks };
 }
 
 function tcpMss(bytes: Uint8Array): number | undefined {

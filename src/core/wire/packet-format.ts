@@ -9,17 +9,39 @@ export function formatFrame(frame: Frame): string {
 }
 
 export function formatPacket(packet: Packet): string {
-  const { ip, tcp, udp, icmp, vxlan, payload } = packet;
+  const { ip, tcp, udp, sctp, icmp, vxlan, payload } = packet;
   if (vxlan !== undefined) return `${formatAddr(ip.src)} > ${formatAddr(ip.dst)} vxlan ${vxlan.vni} { ${formatFrame(vxlan.inner)} }`;
-  const transport = tcp ?? udp;
+  const transport = tcp ?? udp ?? sctp;
   const ends =
     transport === undefined
       ? `${formatAddr(ip.src)} > ${formatAddr(ip.dst)}`
       : `${formatAddrPort(ip.src, transport.srcPort)} > ${formatAddrPort(ip.dst, transport.dstPort)}`;
   if (tcp !== undefined) return `${ends} tcp ${tcp.flags.join("+")} ${payload.length} bytes`;
   if (udp !== undefined) return `${ends} udp ${payload.length} bytes`;
+  if (sctp !== undefined) return `${ends} sctp ${formatChunks(sctp.chunks)}`;
   if (icmp !== undefined) return `${ends} icmp${ip.family === 6 ? "6" : ""} ${formatIcmp(icmp)}`;
   return `${ends} protocol ${ip.protocol} ${payload.length} bytes`;
+}
+
+/** RFC 9260 §3.2. */
+const SCTP_CHUNKS: Readonly<Record<number, string>> = {
+  0: "DATA",
+  1: "INIT",
+  2: "INIT-ACK",
+  3: "SACK",
+  4: "HEARTBEAT",
+  5: "HEARTBEAT-ACK",
+  6: "ABORT",
+  7: "SHUTDOWN",
+  8: "SHUTDOWN-ACK",
+  9: "ERROR",
+  10: "COOKIE-ECHO",
+  11: "COOKIE-ACK",
+  14: "SHUTDOWN-COMPLETE",
+};
+
+function formatChunks(chunks: readonly number[]): string {
+  return chunks.map((type) => SCTP_CHUNKS[type] ?? `chunk ${type}`).join("+");
 }
 
 function formatArp(arp: Arp): string {

@@ -10,6 +10,7 @@ export const IPPROTO_ICMP = 1;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
 export const IPPROTO_ICMPV6 = 58;
+export const IPPROTO_SCTP = 132;
 
 export interface Ethernet {
   readonly dst: Mac;
@@ -77,6 +78,15 @@ export interface Tcp {
   readonly mss?: number;
 }
 
+/** RFC 9260 §3. */
+export interface Sctp {
+  readonly srcPort: number;
+  readonly dstPort: number;
+  readonly verificationTag: number;
+  /** Types of its chunks, such as 1 (INIT), 2 (INIT ACK), 6 (ABORT). */
+  readonly chunks: readonly number[];
+}
+
 /** RFC 7348. */
 export interface Vxlan {
   readonly vni: number;
@@ -89,6 +99,7 @@ export interface Packet {
   readonly icmp?: Icmp;
   readonly udp?: Udp;
   readonly tcp?: Tcp;
+  readonly sctp?: Sctp;
   readonly vxlan?: Vxlan;
   /** What follows the innermost layer that was understood. */
   readonly payload: Uint8Array;

@@ -111,6 +111,16 @@ const FRAMES: [string, Uint8Array, string][] = [
 ];
 for (const [name, bytes, line] of FRAMES) test(`frame: ${name}`, () => assert.equal(formatFrame(decodeFrame(bytes)), line));
 
+test("SCTP: the ports, the tag and the chunks (RFC 9260 §3)", () => {
+  const header = hex("45 00 0000 0000 4000 40 84 0000 0af40101 0af40102");
+  const sctp = hex("9c40 1388 01020304 00000000 0b 00 0004 00 03 0011 000000000000000000000000 61 000000");
+  const bytes = Buffer.concat([header, sctp]);
+  bytes.writeUInt16BE(bytes.length, 2);
+  const packet = decodePacket(bytes);
+  assert.deepEqual(packet?.sctp, { srcPort: 40_000, dstPort: 5000, verificationTag: 0x01020304, chunks: [11, 0] });
+  assert.equal(packet && formatPacket(packet), "10.244.1.1:40000 > 10.244.1.2:5000 sctp COOKIE-ACK+DATA");
+});
+
 test("VLAN tags, TCP options, flags, padding", () => {
   const tagged = Buffer.concat([B, A, hex("88a8 0064 8100 0065 0800"), tcp4(SYN)]);
   const frame = decodeFrame(tagged);

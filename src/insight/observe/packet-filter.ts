@@ -1,10 +1,8 @@
 // Which packets a watch is about: once for packets that were decoded, once as classic BPF (net/core/filter.c), so that what else passes
 // a busy link never gets here. The BPF lets too much through rather than too little.
 import { type Addr, addrEquals } from "#ip";
-import { type Frame, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, type Packet } from "#wire";
+import { type Frame, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, type Packet } from "#wire";
 import type { Protocol, WatchMatch } from "./types.ts";
-
-const IPPROTO_SCTP = 132;
 
 /** IPPROTO_* of a protocol, over IPv4 and over IPv6. */
 export const PROTOCOL_NUMBERS: Readonly<Record<Protocol, readonly number[]>> = {
@@ -28,12 +26,12 @@ export function isMeant(packet: Packet | Frame, match: WatchMatch): boolean {
   return portsOf(packet).some((port) => match.ports.includes(port));
 }
 
-function portsOf({ ip, tcp, udp, icmp, payload }: Partial<Packet>): readonly number[] {
-  if (tcp !== undefined) return [tcp.srcPort, tcp.dstPort];
-  if (udp !== undefined) return [udp.srcPort, udp.dstPort];
+function portsOf({ ip, tcp, udp, sctp, icmp, payload }: Partial<Packet>): readonly number[] {
+  const transport = tcp ?? udp ?? sctp;
+  if (transport !== undefined) return [transport.srcPort, transport.dstPort];
   if (icmp !== undefined) return icmp.echo === undefined ? [] : [icmp.echo.id];
   if (ip === undefined || payload === undefined || payload.length < 4) return [];
-  // SCTP, and what an ICMP error has of a packet: 8 bytes may be all.
+  // An ICMP error has 8 bytes of a packet at least, and perhaps no more.
   const u16 = (at: number): number => ((payload[at] ?? 0) << 8) | (payload[at + 1] ?? 0);
   return [u16(0), u16(2)];
 }
