@@ -41,7 +41,7 @@ const PORTS: SetHeader = { name: "ports", key: ["inet_service"] };
 const ICMP_ERRORS: readonly number[] = [3, 11, 12];
 
 /** Pure. */
-export function armChanges(table: TableId, match: WatchMatch): Change[] {
+function armChanges(table: TableId, match: WatchMatch): Change[] {
   const rule = (chain: string, ...statements: readonly Statement[]): Change => ({ op: "add rule", table, chain, rule: { statements } });
   const l4 = (protocol: number): Statement => equals(meta("l4proto"), protocol);
   const changes: Change[] = [{ op: "add table", table, owned: true, comment: "Watched packets, by Fairlead" }];

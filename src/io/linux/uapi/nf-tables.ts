@@ -118,7 +118,6 @@ export const NFTA_TRACE_TRANSPORT_HEADER = 9;
 export const NFTA_TRACE_IIF = 10;
 export const NFTA_TRACE_OIF = 12;
 export const NFTA_TRACE_MARK = 14;
-export const NFTA_TRACE_NFPROTO = 15;
 export const NFTA_TRACE_POLICY = 16;
 export const NFT_TRACETYPE_POLICY = 1;
 export const NFT_TRACETYPE_RETURN = 2;

@@ -6,6 +6,5 @@ export const SOCK_DIAG_BY_FAMILY = 20;
 export const INET_DIAG_MSG_BYTES = 72;
 export const INET_DIAG_SKV6ONLY = 11;
 
-export const TCP_ESTABLISHED = 1;
 export const TCP_CLOSE = 7;
 export const TCP_LISTEN = 10;
