@@ -1,7 +1,7 @@
 // Serves in pods' network namespaces, and asks from them: one process for all pods, in the sandbox's mount namespace. Reads lines of JSON
 // on its standard input and answers each with one: `{serve: {addresses, tcp, udp}}`, then `{ask: [...]}` as often as wanted.
 import { createSocket } from "node:dgram";
-import { globSync } from "node:fs";
+import { globSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { formatAddr, parseAddr } from "#ip";
@@ -15,6 +15,7 @@ const namespaces = new Map<string, NetNs>();
 
 function find(): void {
   for (const path of globSync(pattern)) {
+    if (!statSync(path).isFile()) continue;
     const ns = netns.open(path);
     const route = openRoute(ns);
     for (const { prefix } of route.addrs.list()) if (!namespaces.has(formatAddr(prefix.addr))) namespaces.set(formatAddr(prefix.addr), ns);

@@ -52,7 +52,7 @@ export async function runChanges({ changes, seed, log = () => {} }: RunOptions):
     const differing = cells.filter((_, i) => after[i] !== expected[i]);
     const changed = cells.filter((_, i) => after[i] !== measured[i]).length;
     for (const cell of differing)
-      wrong.push(`${n}: ${change.text}: ${textOf(cell)}: foreseen ${expected[cells.indexOf(cell)] === true ? "allowed" : "denied"}`);
+      wrong.push(`${n}: ${textOf(cell)}: foreseen ${expected[cells.indexOf(cell)] === true ? "allowed" : "denied"}, after ${change.text}`);
     changedCells += changed;
     if (changed > 0) effective++;
     log(

@@ -209,6 +209,16 @@ suite("what-if", () => {
     assert.match(answer.notes.join(), /no ClusterIP yet/);
   });
 
+  test("an endpoint reaches itself through its Service, though pods like it do not", () => {
+    const same = pod("shop/db-2", 6, "node-2");
+    const live: Objects = { ...LIVE, pods: new Map([...LIVE.pods, ["shop/db-2", same]]) };
+    const { services } = ask([netpol("shop/closed", { podSelector: { matchLabels: { app: "db" } } })], live);
+    const denied = services.filter(({ way, after }) => way.service.startsWith("shop/db") && after?.reached === 0);
+    const pods = denied.flatMap(({ from }) => from.flatMap((atom) => (atom.kind === "pods" ? atom.pods : [])));
+    assert.ok(pods.includes("shop/db-2"));
+    assert.ok(!pods.includes("shop/db-1"));
+  });
+
   test("what is not about the network is said to be so", () => {
     assert.match(
       change([{ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "c", namespace: "shop" } }]).notes.join(),

@@ -9,7 +9,7 @@ import { Names } from "./names.ts";
 import { type Objects, worldOf } from "./objects.ts";
 import { PortSets } from "./ports.ts";
 import { Reach } from "./reach.ts";
-import { mayUse, type Reached, throughWay, type Way, wayKey, waysOf } from "./services.ts";
+import { clientsOf, type Reached, throughWay, type Way, wayKey, waysOf } from "./services.ts";
 
 /** Clients of one way into a Service, with as many of its endpoints in reach before, and as many after. */
 export interface ServiceLine {
@@ -79,7 +79,8 @@ function serviceLines(difference: Difference, before: Objects, after: Objects): 
   return [...pairs.values()].flatMap((pair) => {
     const way = pair.after ?? pair.before;
     if (way === undefined) return [];
-    const sources = sourcesOf(pair, worlds, touched).filter((atom) => mayUse(way, atom));
+    const both = { ...way, backends: [...(pair.before?.backends ?? []), ...(pair.after?.backends ?? [])] };
+    const sources = sourcesOf(pair, worlds, touched).flatMap((atom) => clientsOf(both, atom, parts));
     const groups = new Map<string, { from: Atom[]; before: Reached | undefined; after: Reached | undefined }>();
     for (const from of sources) {
       const was = pair.before && throughWay(pair.before, from, { partition: parts, reach: worlds.before, sets });

@@ -1,8 +1,9 @@
 // What is behind the addresses of Services, in a world: who judges the packets judges them at the pod that they reach. Pure.
 import type { Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { type Addr, type Family, formatAddr } from "#ip";
+import { type Addr, addrEquals, type Family, formatAddr } from "#ip";
 import type { Stored } from "#kube";
+import type { PodFacts } from "#netpol";
 import { compileService, type Frontend, primaryAddresses } from "#proxy";
 import type { Atom, Partition } from "./atoms.ts";
 import type { Objects } from "./objects.ts";
@@ -86,13 +87,12 @@ export interface WayQuestion {
 }
 
 export function throughWay(way: Way, from: Atom, { partition, reach, sets }: WayQuestion): Reached {
-  const point = (port: number): number => pointOf(way.protocol, port);
+  const own = from.kind === "pods" && from.pods.length === 1 ? reach.matcher.world.pods.get(from.pods[0] ?? "")?.addrs : undefined;
   const reached = way.backends.filter(({ addr, port }) => {
-    const to = partition.atomOf(addr);
-    if (to === undefined) return false;
     // A pod that reaches itself is not judged.
-    if (to === from && from.kind === "pods" && from.pods.length === 1) return true;
-    return sets.has(reach.between(from, to, way.family), point(port));
+    if (own?.some((one) => addrEquals(one, addr)) === true) return true;
+    const to = partition.atomOf(addr);
+    return to !== undefined && sets.has(reach.between(from, to, way.family), pointOf(way.protocol, port));
   });
   return { reached: reached.length, endpoints: way.backends.length };
 }
@@ -102,10 +102,20 @@ export function wayKey({ service, kind, family, protocol, port, nodes }: Way): s
   return [service, kind, family, protocol, port, nodes?.join() ?? ""].join(" ");
 }
 
-/** Who may come by that way at all: pods use ClusterIPs, the outside uses the others. */
-export function mayUse(way: Way, from: Atom): boolean {
-  if (from.kind === "nodes") return false;
-  if (from.kind === "block") return way.kind !== "ClusterIP" && from.family === way.family;
-  if (way.kind !== "ClusterIP") return false;
-  return way.nodes === undefined || from.facts.some((facts) => facts !== undefined && way.nodes?.includes(facts.nodeName));
+/**
+ * Who may come by that way at all: pods use ClusterIPs, the outside uses the others. Of pods that policies do not tell apart, those that are
+ * its endpoints are by themselves: what a pod says to itself is not judged.
+ */
+export function clientsOf(way: Way, from: Atom, { worlds }: Partition): Atom[] {
+  if (from.kind === "nodes") return [];
+  if (from.kind === "block") return way.kind !== "ClusterIP" && from.family === way.family ? [from] : [];
+  if (way.kind !== "ClusterIP") return [];
+  const factsOf = (key: string): PodFacts[] => worlds.flatMap(({ pods }) => pods.get(key) ?? []);
+  const isEndpoint = (key: string): boolean =>
+    factsOf(key).some(({ addrs }) => addrs.some((addr) => way.backends.some((backend) => addrEquals(addr, backend.addr))));
+  const { nodes } = way;
+  const pods = nodes === undefined ? from.pods : from.pods.filter((key) => factsOf(key).some(({ nodeName }) => nodes.includes(nodeName)));
+  const others = pods.filter((key) => !isEndpoint(key));
+  const own = pods.filter(isEndpoint).map((key): Atom => ({ ...from, pods: [key] }));
+  return others.length === 0 ? own : [...own, others.length === from.pods.length ? from : { ...from, pods: others }];
 }
