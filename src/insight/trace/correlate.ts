@@ -1,6 +1,6 @@
 // From what was seen at many places to the way of one question: which packets belong to it, and where each was first. Pure.
 import { type Addr, addrEquals, formatAddr } from "#ip";
-import type { CaptureSighting, ProbeResult, Sighting, TraceSighting } from "#observe";
+import type { CaptureSighting, Sighting, TraceSighting } from "#observe";
 import { formatPacket, type Packet } from "#wire";
 import type { Ask, Predicted, SeenPoint } from "./types.ts";
 
@@ -16,16 +16,16 @@ export interface FlowMarks {
   readonly clientPort?: number;
 }
 
-export function marksOf(ask: Ask, predicted: Predicted, probe?: ProbeResult): FlowMarks {
+export function marksOf(ask: Ask, predicted: Predicted, clientPort?: number): FlowMarks {
   const trips = predicted.ways.map(({ roundTrip }) => roundTrip);
   const nats = trips.flatMap(({ request }) => request.hops.flatMap(({ decisions }) => decisions)).filter((one) => one.kind === "nat");
   const ends = (what: "source" | "destination") => nats.filter((one) => one.what === what).map(({ to }) => to);
-  const own = probe?.local?.addr ?? trips[0]?.request.hops[0]?.before.src;
+  const own = trips[0]?.request.hops[0]?.before.src;
   return {
     servers: unique([ask.dst, ...ends("destination").map(({ addr }) => addr)]),
     serverPorts: [...new Set([ask.dstPort, ...ends("destination").map(({ port }) => port)])].flatMap((port) => port ?? []),
     clients: unique([...(own === undefined ? [] : [own]), ...ends("source").map(({ addr }) => addr)]),
-    ...(probe?.local !== undefined && { clientPort: probe.local.port }),
+    ...(clientPort !== undefined && { clientPort }),
   };
 }
 

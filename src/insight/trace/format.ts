@@ -114,7 +114,7 @@ function seenText({ namespace, linkIn, linkOut, before }: model.Hop, direction: 
 
 function stepText(step: model.RuleStep, namespace: string, { observed, ask, predicted }: Leg): string | undefined {
   if (observed === undefined) return undefined;
-  const steps = flowSteps(observed.sightings, marksOf(ask, predicted, observed.probe));
+  const steps = flowSteps(observed.sightings, marksOf(ask, predicted, observed.clientPort));
   const comment = step.comment ?? step.elements?.find(({ element }) => element.comment !== undefined)?.element.comment;
   const isIt = (one: TraceSighting): boolean =>
     one.namespace === namespace && `${one.family} ${one.table}` === step.table && one.chain === step.chain && one.comment === comment;

@@ -9,16 +9,21 @@ import { isTarget, observedEnding } from "./observed-ending.ts";
 import type { Ask, Cause, Observed, Predicted, Scene, Verdict } from "./types.ts";
 
 /** Nothing is far: what is not answered by then will not be. */
-const PROBE_MS = 1500;
+const PROBE_MS = 1200;
 /** A watcher that does not say "armed" by then is told of, and the probe is sent all the same. */
 const ARM_MS = 8000;
 /** What was seen is told a moment after. */
 const SETTLE_MS = 250;
+/** How often what was seen is looked through for a drop. */
+const LOOK_MS = 50;
+/** A reset or an ICMP error that a rule sends has come by then. */
+const REFUSAL_MS = 150;
 const WATCH_SECONDS = 20;
 
 export interface ProbeOptions {
   /** What is sent after the handshake, or as the datagram. */
   readonly payload?: Uint8Array;
+  readonly clientPort?: number;
 }
 
 export async function observe(
@@ -28,26 +33,63 @@ export async function observe(
   options: ProbeOptions = {},
 ): Promise<Observed> {
   const { ask } = scene;
+  const clientPort = chosenPort();
+  const marks = marksOf(ask, predicted, clientPort);
   const watching = watchAll(doorsOnWay(doors, scene, predicted), watchRequest(ask, predicted));
   try {
     await watching.armed;
-    const probe = await sendProbe(doors, scene, options);
-    await settle();
-    return judged(scene, predicted, { probe, sightings: watching.sightings, problems: watching.problems });
+    const probe = await probeUntilDropped(doors, scene, { ...options, clientPort }, () =>
+      flowSteps(watching.sightings, marks).some(({ sighting }) => sighting.verdict === "drop"),
+    );
+    await pause(SETTLE_MS);
+    return judged(scene, predicted, { probe, clientPort, sightings: watching.sightings, problems: watching.problems });
   } finally {
     await watching.stop();
   }
 }
 
+const FIRST_PORT = 20_000;
+const PORTS = 9_000;
+
+/** Below those that kernels choose from (ip_local_port_range) and those of NodePorts: so packets are told apart before anything is sent. */
+function chosenPort(): number {
+  return FIRST_PORT + Math.floor(Math.random() * PORTS);
+}
+
+/** Where a rule has dropped the packet, nobody need wait for its answer; a refusal comes at once. */
+async function probeUntilDropped(
+  doors: readonly ObserverDoor[],
+  scene: Scene,
+  options: ProbeOptions,
+  isDropped: () => boolean,
+): Promise<ProbeResult> {
+  const abort = new AbortController();
+  const probe = sendProbe(doors, scene, options, abort.signal);
+  let isDone = false;
+  const dropped = (async (): Promise<ProbeResult> => {
+    while (!isDone && !isDropped()) await pause(LOOK_MS);
+    await pause(REFUSAL_MS);
+    return { outcome: "silence" };
+  })();
+  try {
+    return await Promise.race([probe, dropped]);
+  } finally {
+    isDone = true;
+    probe.catch(() => undefined);
+    abort.abort();
+  }
+}
+
 interface Told {
   readonly probe: ProbeResult;
+  readonly clientPort: number;
   readonly sightings: readonly Sighting[];
   readonly problems: readonly string[];
 }
 
 /** Pure. */
-export function judged(scene: Scene, predicted: Predicted, { probe, sightings, problems }: Told): Observed {
-  const marks = marksOf(scene.ask, predicted, probe);
+export function judged(scene: Scene, predicted: Predicted, { probe, clientPort, sightings, problems }: Told): Observed {
+  const marks = marksOf(scene.ask, predicted, clientPort);
   const points = seenPoints(sightings, marks);
   const steps = flowSteps(sightings, marks);
   const ending = observedEnding(scene, { probe, points, steps }, predicted);
@@ -60,7 +102,7 @@ export function judged(scene: Scene, predicted: Predicted, { probe, sightings, p
       ? { code: "no answer", sentence: `it came to ${arrived.namespace}, whose process said nothing to it`, facts: [arrived.text] }
       : undefined;
   const why = cause ?? silent;
-  return { verdict, probe, points, sightings, problems, ...(why !== undefined && { cause: why }) };
+  return { verdict, probe, clientPort, points, sightings, problems, ...(why !== undefined && { cause: why }) };
 }
 
 function withEvidence(cause: Cause, points: Observed["points"]): Cause {
@@ -69,8 +111,8 @@ function withEvidence(cause: Cause, points: Observed["points"]): Cause {
   return { ...cause, facts: [...cause.facts, `seen last: ${last.way} ${last.link} of ${last.namespace}: ${last.text}`] };
 }
 
-function settle(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Those who have a namespace that the prediction passes, and those at both ends; the underlay is on every way between nodes. */
@@ -148,7 +190,8 @@ function doorOf(doors: readonly ObserverDoor[], { from }: Ask): ObserverDoor {
 export async function sendProbe(
   doors: readonly ObserverDoor[],
   { ask }: Pick<Scene, "ask">,
-  { payload }: ProbeOptions,
+  { payload, clientPort }: ProbeOptions,
+  signal: AbortSignal = AbortSignal.timeout(PROBE_MS * 4),
 ): Promise<ProbeResult> {
   const { from, protocol, dst, dstPort } = ask;
   const request: ProbeRequest = {
@@ -158,9 +201,10 @@ export async function sendProbe(
     timeoutMs: PROBE_MS,
     ...(dstPort !== undefined && { dstPort }),
     ...(payload !== undefined && { payload }),
+    ...(clientPort !== undefined && { srcPort: clientPort }),
   };
   const body = encodeJson(request);
-  const answer = await doorOf(doors, ask).probe(body, AbortSignal.timeout(PROBE_MS * 4));
+  const answer = await doorOf(doors, ask).probe(body, signal);
   const result = decodeJson(answer);
   if (!isResult(result)) throw new FairleadError(`the probe to ${formatAddr(dst)} has no result`, { code: "BadAnswer" });
   return result;

@@ -1,5 +1,5 @@
 // How a real packet ended, from what was seen: the rule that dropped it, the error that came back, or the last place where it was. Pure.
-import { addrEquals } from "#ip";
+import { type Addr, addrEquals, prefixContains, tryParseAddr } from "#ip";
 import type * as model from "#model";
 import type { ProbeResult } from "#observe";
 import type { Packet } from "#wire";
@@ -82,7 +82,24 @@ function reasonOf({ type, code, from }: IcmpSeen): model.DropReason {
 function byIcmp(scene: Scene, icmp: IcmpSeen, said: Ending["said"]): Ending {
   const namespace = ownerOf(scene, icmp.from) ?? scene.ask.from.namespace;
   const link = overlayLink(scene, namespace);
-  return { direction: "request", namespace, why: reasonOf(icmp), said, packet: askedPacket(scene), ...(link !== undefined && { link }) };
+  const packet = askedPacket(scene);
+  // Routes that say no have these words, too (`unreachable`, `prohibit`; fib_props of net/ipv4/fib_semantics.c).
+  const why = saysNo(scene, namespace, deliveredTo(scene) ?? packet.dst) ? "no route" : reasonOf(icmp);
+  return { direction: "request", namespace, why, said, packet, ...(link !== undefined && { link }) };
+}
+
+/** Whether the route that counts for `dst` is one that says so. */
+function saysNo({ state }: Scene, namespace: string, dst: Addr): boolean {
+  const routes = state.namespaces.find(({ name }) => name === namespace)?.routes ?? [];
+  const covering = routes.filter((route) => route.dst.addr.family === dst.family && prefixContains(route.dst, dst));
+  const [best] = covering.toSorted((a, b) => b.dst.bits - a.dst.bits || (a.metric ?? 0) - (b.metric ?? 0));
+  return best?.type === "unreachable" || best?.type === "prohibit" || best?.type === "blackhole";
+}
+
+/** A Service's only endpoint. */
+function deliveredTo({ service, ask }: Scene): Addr | undefined {
+  if (ask.to.kind !== "service" || service?.backends.length !== 1) return undefined;
+  return tryParseAddr(/^\[?(.*?)\]?:\d+$/.exec(service.backends[0]?.id ?? "")?.[1] ?? "");
 }
 
 function overlayLink({ state }: Scene, namespace: string): string | undefined {

@@ -69,12 +69,14 @@ export function noFdb(scene: Scene, { namespace, packet, link }: Ending): Cause 
 
 export function mtu(scene: Scene, { namespace, packet, link }: Ending): Cause {
   const own = namespaceIn(scene, namespace);
-  const found = own?.links.find(({ name }) => name === link);
+  // It may have been lost where it came in: then the link is the other end's.
+  const found =
+    own?.links.find(({ name }) => name === link) ?? own?.links.find(({ type }) => type.kind === "veth" && type.peer.link === link);
   const sizes = scene.state.namespaces
     .filter(({ name }) => name === namespace || name === scene.ask.from.namespace)
     .flatMap(({ name, links }) => links.filter((one) => one.name !== "lo").map((one) => `${name} ${one.name}: MTU ${one.mtu ?? 1500}`));
   const limit = found?.mtu === undefined ? "" : ` (MTU ${found.mtu})`;
-  const sentence = `packets of ${packet.length} bytes are lost at link ${link ?? "?"}${limit} of ${namespace}; smaller ones pass`;
+  const sentence = `packets of ${packet.length} bytes are lost at link ${found?.name ?? link ?? "?"}${limit} of ${namespace}; smaller ones pass`;
   return { code: "mtu", sentence, facts: [formatPacketOf(packet), ...sizes.slice(0, 10)] };
 }
 

@@ -54,7 +54,9 @@ function noEndpoints(scene: Scene, service: Stored<Service>, port: ServicePort):
   const selector = Object.entries(service.spec?.selector ?? {});
   const wants = selector.map(([label, value]) => `${label}=${value}`).join(",");
   const here = scene.objects.pods.filter(({ metadata }) => metadata.namespace === service.metadata.namespace);
-  const selected = here.filter(({ metadata }) => selector.every(([label, value]) => metadata.labels?.[label] === value));
+  const selected = here.filter(
+    ({ metadata }) => selector.length > 0 && selector.every(([label, value]) => metadata.labels?.[label] === value),
+  );
   const endpoints = slicesOf(scene, service).flatMap((slice) => slice.endpoints ?? []);
   const yaml = [yamlPlace(service, "spec.selector")];
   if (selector.length > 0 && selected.length === 0) {

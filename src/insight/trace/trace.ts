@@ -80,14 +80,19 @@ export function withFullTables(
   return { state: { namespaces }, memory: { conntrack: Object.fromEntries([...full].map((name) => [name, [entry]])), elements: {} } };
 }
 
-/** A datagram that most test servers answer, and enough for a link to be too small for it. */
+/** RFC 7323: in every segment, with its padding. */
+const TIMESTAMP_BYTES = 12;
+
+/** A datagram that most test servers answer. */
 const DATAGRAM = "hostname";
 
 function payloadOf({ protocol, dst }: Ask, { large }: Predicted): Uint8Array | undefined {
   if (protocol === "udp") return new TextEncoder().encode(DATAGRAM);
   if (protocol !== "tcp" || large === undefined) return undefined;
+  // One segment of full size: more go as one large packet, which links let pass whatever their MTU (is_skb_forwardable, GSO).
+  const size = large.bytes - (dst.family === 4 ? 40 : 60) - TIMESTAMP_BYTES;
   const line = `GET / HTTP/1.0\r\nHost: ${formatAddr(dst)}\r\nX-Fill: `;
-  return new TextEncoder().encode(`${line}${"x".repeat(Math.max(0, large.bytes * 2 - line.length - 4))}\r\n\r\n`);
+  return new TextEncoder().encode(`${line}${"x".repeat(Math.max(0, size - line.length - 4))}\r\n\r\n`);
 }
 
 function concluded({ predicted, observed }: Leg): {

@@ -206,6 +206,8 @@ export interface SeenPoint {
 export interface Observed {
   readonly verdict: Verdict;
   readonly probe: ProbeResult;
+  /** From which it was sent; an echo's identifier. */
+  readonly clientPort: number;
   readonly points: readonly SeenPoint[];
   readonly sightings: readonly Sighting[];
   /** What could not be watched. */
