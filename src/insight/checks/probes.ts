@@ -7,7 +7,7 @@ import { addrsOf, hasNamespace } from "#shadow";
 import { DNS_TYPE, type DnsMessage, decodeDns, encodeDns } from "#wire";
 import type { Check, DoneProbe, Facts, Finding, PlannedProbe } from "./types.ts";
 
-const TIMEOUT_MS = 3000;
+const TIMEOUT_MS = 2000;
 const SERVICE_NAME = "kubernetes.io/service-name";
 const DNS_PORT = 53;
 const DNS_ID = 0xfa17;
