@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Pod } from "kubernetes-types/core/v1";
+import { silentLogger } from "#base";
 import { NODES, PODS, type Stored } from "#kube";
 import {
   ApiError,
@@ -250,5 +251,30 @@ test("an informer reconnects where it was, relists when that is too old, and rep
     ["a", "c"],
   );
   assert.deepEqual(informer.list("other"), []);
+  abort.abort();
+});
+
+test("a kind that the API does not have is nothing, quietly, until it has it; and nothing again when it is taken away", async () => {
+  let count = 0;
+  await using server = await serve((_, res) => {
+    count++;
+    if (count !== 3) res.writeHead(404, { "content-type": "text/plain" }).end("404 page not found\n");
+    else res.writeHead(200, { "content-type": "application/json" }).end(line("ADDED", pod("a", "1")) + bookmark("5", true));
+  });
+  const abort = new AbortController();
+  const warned: string[] = [];
+  const logger = { ...silentLogger, warn: (message: string) => warned.push(message), child: () => logger };
+  const informer = createInformer(server.client, PODS, { signal: abort.signal, retryAbsentMs: 1, logger });
+  await informer.synced;
+  assert.deepEqual(informer.list(), []);
+  const changes: string[] = [];
+  const gone = Promise.withResolvers<void>();
+  informer.subscribe(({ type, key }) => {
+    changes.push(`${type} ${key}`);
+    if (type === "delete") gone.resolve();
+  });
+  await gone.promise;
+  while (count < 20) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([changes, warned], [["set default/a", "delete default/a"], []]);
   abort.abort();
 });

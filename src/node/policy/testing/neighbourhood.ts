@@ -6,9 +6,9 @@ import type { NetworkPolicySpec } from "kubernetes-types/networking/v1";
 import { silentLogger } from "#base";
 import { createFakeClient, type FakeClient } from "#client/fake";
 import { formatAddr, parseAddr, parsePrefix } from "#ip";
-import { NAMESPACES, NETWORK_POLICIES, PODS } from "#kube";
+import { CLUSTER_NETWORK_POLICIES, type ClusterNetworkPolicySpec, NAMESPACES, NETWORK_POLICIES, PODS } from "#kube";
 import { connectSocket, type PacketLog, udpFd, watchPacketLog } from "#linux";
-import { policy } from "../../../core/netpol/testing/objects.ts";
+import { clusterPolicy, policy } from "../../../core/netpol/testing/objects.ts";
 import { type Place, type TestPod, World } from "../../portmap/testing/world.ts";
 import { startPolicies } from "../start.ts";
 import type { LocalPod, Policies, PoliciesOptions } from "../types.ts";
@@ -66,12 +66,31 @@ export class Neighbourhood {
 
   async remove(policies: Policies, key: string): Promise<void> {
     const [namespace = "", name = ""] = key.split("/");
-    await this.#change(policies, () => this.client.delete(NETWORK_POLICIES, { namespace, name }));
+    await this.#count(policies, () => this.client.delete(NETWORK_POLICIES, { namespace, name }));
+  }
+
+  async applyCluster(policies: Policies, name: string, spec: Partial<ClusterNetworkPolicySpec>): Promise<void> {
+    const object = { ...clusterPolicy(name, spec), metadata: { name } };
+    const { items } = await this.client.list(CLUSTER_NETWORK_POLICIES);
+    if (items.some(({ metadata }) => metadata.name === name)) {
+      await this.#change(policies, () => this.client.update(CLUSTER_NETWORK_POLICIES, object));
+    } else await this.#count(policies, () => this.client.seed(CLUSTER_NETWORK_POLICIES, object));
+  }
+
+  async removeCluster(policies: Policies, name: string): Promise<void> {
+    await this.#count(policies, () => this.client.delete(CLUSTER_NETWORK_POLICIES, { name }));
   }
 
   async label(policies: Policies, namespace: string, labels: Readonly<Record<string, string>>): Promise<void> {
     const patch = { type: "merge", body: { metadata: { labels } } } as const;
     await this.#change(policies, () => this.client.patch(NAMESPACES, { name: namespace }, patch));
+  }
+
+  /** One policy more or less, whether or not that makes a difference to a pod. */
+  async #count(policies: Policies, act: () => unknown): Promise<void> {
+    const before = policies.metrics.policies;
+    await act();
+    while (policies.metrics.policies === before) await new Promise((resolve) => setImmediate(resolve));
   }
 
   async #change(policies: Policies, act: () => unknown): Promise<void> {
