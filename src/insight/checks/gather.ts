@@ -25,8 +25,8 @@ export async function gather(sources: Sources, { probes: isProbing = true }: { r
   const objects = await sources.objects();
   const names = objects.nodes.map(({ metadata }) => metadata.name);
   const answers = await Promise.all(names.map((node) => ask(sources, node)));
-  const { overlay, podCidrs, serviceCidrs } = settings;
-  const desired = shadowNetwork(objects, { overlay, podCidrs, serviceCidrs });
+  const { overlay, policyEstablished, podCidrs, serviceCidrs } = settings;
+  const desired = shadowNetwork(objects, { overlay, policyEstablished, podCidrs, serviceCidrs });
   const known = { settings, objects, answers, desired };
   const probes = isProbing ? await sendAll(sources, planProbes(known)) : [];
   return { ...known, probes };

@@ -10,6 +10,8 @@ export interface ClusterSettings {
   readonly serviceCidrs: readonly Prefix[];
   readonly clusterDomain: string;
   readonly overlay: "vxlan" | "host-gw";
+  /** What becomes of flows that a policy no longer allows. */
+  readonly policyEstablished: "cut" | "keep";
   readonly proxyMode: "nftables" | "iptables" | "ipvs";
   /** Whether links and routes between nodes are the sandbox's, so that it is known what they should be. */
   readonly isSandbox: boolean;

@@ -45,10 +45,11 @@ interface Around {
 class Cluster implements Shadow {
   readonly #options: ShadowOptions;
   readonly #memo = new Memo();
-  readonly #policies = new PolicyTables();
+  readonly #policies: PolicyTables;
 
   constructor(options: ShadowOptions) {
     this.#options = options;
+    this.#policies = new PolicyTables(options.policyEstablished);
   }
 
   network(objects: ShadowObjects): model.NetworkState {

@@ -5,6 +5,7 @@ import type { ClusterNetworkPolicy, Stored } from "#kube";
 import type * as model from "#model";
 import type { NetworkPolicy } from "#netpol";
 import type { OverlayBackend } from "#overlay";
+import type { Established } from "#policy";
 
 /** All that the API says of a cluster's network. Objects are never changed: what is another object is another state. */
 export interface ShadowObjects {
@@ -22,6 +23,8 @@ export interface ShadowObjects {
 export interface ShadowOptions {
   /** Default: vxlan. */
   readonly overlay?: OverlayBackend["name"];
+  /** What becomes of flows that a policy no longer allows. Default: cut. */
+  readonly policyEstablished?: Established;
   /** Of the whole cluster; default: those of all Nodes. */
   readonly podCidrs?: readonly Prefix[];
   /** Default: none, and then an address that no Service has is not told from others. */

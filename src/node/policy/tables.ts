@@ -4,6 +4,7 @@ import { type ClusterNetworkPolicy, keyOf, type Stored } from "#kube";
 import { type NetworkPolicy, nodeFacts, podFacts } from "#netpol";
 import type { Chain, Table } from "#nft";
 import { compile } from "./compile.ts";
+import type { Established } from "./layout.ts";
 import { snapshotOf } from "./live-set.ts";
 import { PolicyState } from "./state.ts";
 import type { Subject } from "./types.ts";
@@ -42,6 +43,7 @@ class Known<T extends Stored> {
 }
 
 export class PolicyTables {
+  readonly #established: Established;
   // Of no node: what the API says of a pod's addresses counts for all.
   readonly #state = new PolicyState("");
   readonly #pods = new Known<Stored<Pod>>();
@@ -51,6 +53,10 @@ export class PolicyTables {
   readonly #nodes = new Known<Stored<Node>>();
   readonly #tables = new Map<string, Table>();
   readonly #chains = new Map<string, Map<string, Chain>>();
+
+  constructor(established: Established = "cut") {
+    this.#established = established;
+  }
 
   /** Costs what has changed since the last time. */
   update({ pods, namespaces, networkPolicies, clusterNetworkPolicies = [], nodes = [] }: PolicyObjects): void {
@@ -98,7 +104,7 @@ export class PolicyTables {
     const rules = new Map(known);
     const chains = this.#chains.get(nodeName) ?? new Map<string, Chain>();
     this.#chains.set(nodeName, chains);
-    const compiled = compile({ ...this.#state.compileInput(), subjects, known: rules, chains });
+    const compiled = compile({ ...this.#state.compileInput(), subjects, known: rules, chains, established: this.#established });
     for (const [id, rule] of rules) if (known.get(id) !== rule) known.set(id, rule);
     // The state goes on, and its sets with it.
     const table: Table = { ...compiled.table, sets: compiled.table.sets.map(snapshotOf) };

@@ -74,7 +74,7 @@ async function checked(options: CheckOptions, only: ReadonlySet<number> | undefi
 function sourcesOf(client: HttpClient, name: string): Sources {
   const { options } = runningCluster(name).state;
   const { podCidrs, serviceCidrs, clusterDomain } = planCluster(options);
-  const { overlay, proxyMode = "nftables" } = options;
+  const { overlay, policyEstablished = "cut", proxyMode = "nftables" } = options;
   const signal = (): AbortSignal => AbortSignal.timeout(ANSWER_MS);
   return {
     settings: {
@@ -82,6 +82,7 @@ function sourcesOf(client: HttpClient, name: string): Sources {
       serviceCidrs: serviceCidrs.map((text) => parsePrefix(text)),
       clusterDomain,
       overlay,
+      policyEstablished,
       proxyMode,
       isSandbox: true,
     },

@@ -60,6 +60,7 @@ export const SETTINGS: ClusterSettings = {
   serviceCidrs: ["10.96.0.0/16", "fd00:10:96::/112"].map((text) => parsePrefix(text)),
   clusterDomain: "cluster.local",
   overlay: "vxlan",
+  policyEstablished: "cut",
   proxyMode: "nftables",
   isSandbox: true,
 };
