@@ -40,25 +40,47 @@ function sameItems(a: readonly unknown[], b: readonly unknown[]): boolean {
   return a.length === b.length && a.every((item, i) => item === b[i]);
 }
 
+/** What has been compared: nodes have sets in common. The last of each. */
+const COMPARED: WeakMap<NftSet, { readonly other: NftSet; readonly equal: boolean }> = new WeakMap();
+
+function isEqualSet(old: NftSet, next: NftSet): boolean {
+  if (old === next) return true;
+  const known = COMPARED.get(next);
+  if (known?.other === old) return known.equal;
+  const equal = old.elements.length === next.elements.length && isEqual(old, next);
+  COMPARED.set(next, { other: old, equal });
+  return equal;
+}
+
 /** `next`, with the sets of `old` where they are equal; `old` itself where all is. */
 export function keepEqual(old: Table | undefined, next: Table): Table {
   if (old === undefined) return next;
   const before = new Map(old.sets.map((set) => [set.name, set]));
   const sets = next.sets.map((set): NftSet => {
     const other = before.get(set.name);
-    return other !== undefined && isEqual(other, set) ? other : set;
+    return other !== undefined && isEqualSet(other, set) ? other : set;
   });
   const same = sets.length === old.sets.length && sets.every((set, i) => set === old.sets[i]) && isEqual(old.chains, next.chains);
   return same && old.comment === next.comment ? old : { ...next, sets };
 }
 
-/** Of plain data. */
+/** Of plain data whose fields were made in one order. */
 function isEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-  if (a instanceof Uint8Array || b instanceof Uint8Array) {
-    return a instanceof Uint8Array && b instanceof Uint8Array && sameItems([...a], [...b]);
-  }
-  const [own, others] = [Object.entries(a), Object.entries(b)];
-  return own.length === others.length && own.every(([key, value], i) => others[i]?.[0] === key && isEqual(value, others[i]?.[1]));
+  if (isList(a)) return isList(b) && isEqualList(a, b);
+  if (isList(b)) return false;
+  const [own, others] = [Object.keys(a), Object.keys(b)];
+  return own.length === others.length && own.every((key, i) => others[i] === key && isEqual(Reflect.get(a, key), Reflect.get(b, key)));
+}
+
+function isList(value: object): value is readonly unknown[] | Uint8Array {
+  return Array.isArray(value) || value instanceof Uint8Array;
+}
+
+/** There may be thousands: a loop makes nothing that has to be collected. */
+function isEqualList(a: readonly unknown[] | Uint8Array, b: readonly unknown[] | Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!isEqual(a[i], b[i])) return false;
+  return true;
 }

@@ -26,7 +26,13 @@ export function prepareSet(set: NftSet): PreparedSet {
   const known = PREPARED.get(set);
   if (known !== undefined) return known;
   const dynamic = set.flags?.includes("dynamic") === true || set.flags?.includes("timeout") === true;
-  const prepared: PreparedSet = { header: headerOf(set), dynamic, size: set.elements.length, find: index(set) };
+  // Not before somebody asks: of a large table most packets meet few sets.
+  let find: PreparedSet["find"] | undefined;
+  const lookUp: PreparedSet["find"] = (key) => {
+    find ??= index(set);
+    return find(key);
+  };
+  const prepared: PreparedSet = { header: headerOf(set), dynamic, size: set.elements.length, find: lookUp };
   PREPARED.set(set, prepared);
   return prepared;
 }
