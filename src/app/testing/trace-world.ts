@@ -1,9 +1,7 @@
 // A small cluster in which things go wrong one after the other, and what a trace in it says. For tests.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import type { Pod } from "kubernetes-types/core/v1";
-import { createInformer } from "#client";
-import { type KubeObject, NODES, PODS, SERVICES } from "#kube";
+import { createInformer, type HttpClient, isNotFound } from "#client";
+import { type KubeObject, NODES, PODS, RESOURCES, type Resource, SERVICES } from "#kube";
 import { clusterPaths, sandboxObserver } from "#sandbox";
 import { gatherReports, listObjects, nodeDoor, type ObserverDoor, type RawQuestion, serviceReport, type Trace, trace } from "#trace";
 import { startTestCluster, type TestCluster } from "./cluster.ts";
@@ -66,64 +64,84 @@ export function policy(on: string, spec: object): KubeObject {
 /** Pods `web` and `client` (of namespace `shop`) on node-1, `db` on node-2, `lame` that is never ready. */
 export async function startTraceWorld(): Promise<TraceWorld> {
   const cluster = await startTestCluster({ name: "trace", flags: ["--nodes", "2"] });
-  const dir = mkdtempSync(`${tmpdir()}/fairlead-trace-`);
   const pods = createInformer<Pod>(cluster.client, PODS);
-  const { items: nodes } = await cluster.client.list(NODES);
-  const doors: readonly ObserverDoor[] = [
-    ...nodes.map(({ metadata }) => nodeDoor(cluster.client, metadata.name)),
-    sandboxObserver(clusterPaths(cluster.home).controlSocket),
-  ];
-  const paths = new Map<string, Promise<string>>();
-  const place = (where: string): Promise<string> => {
-    if (!where.startsWith("pod/")) return Promise.resolve(where);
-    const known = paths.get(where) ?? namespaceOf(cluster, where.slice("pod/".length));
-    paths.set(where, known);
-    return known;
-  };
-  const manifest = (objects: readonly KubeObject[]): string => {
-    const file = `${dir}/objects.json`;
-    writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }));
-    return file;
-  };
-  const ask = async (question: RawQuestion, probes: boolean): Promise<Trace> => {
-    const [objects, { reports }] = await Promise.all([listObjects(cluster.client), gatherReports(doors)]);
-    return trace(question, { objects, reports, doors, probes, serviceReport: (node, key) => serviceReport(cluster.client, node, key) });
-  };
-  const must = async (verb: string, ...args: string[]): Promise<void> => {
-    const { code, stderr } = await cluster.fairlead(verb, ...args);
-    if (code !== 0) throw new Error(`fairlead ${verb}: ${stderr}`);
-  };
   const world: TraceWorld = {
     cluster,
     addrs: (key) => (pods.get(key)?.status?.podIPs ?? []).map(({ ip }) => ip ?? ""),
-    apply: (...objects) => must("apply", "-f", manifest(objects)),
-    remove: (...objects) => must("delete", "--ignore-not-found", "-f", manifest(objects)),
-    path: place,
-    async loadBalancerAt(name, ip) {
-      const patch = { type: "merge", body: { status: { loadBalancer: { ingress: [{ ip }] } } } } as const;
-      await cluster.client.patch(SERVICES, { namespace: "default", name }, patch, { subresource: "status" });
-    },
-    async run(where, file, ...args) {
-      const { code, stdout, stderr } = await cluster.inside(await place(where), file, ...args);
-      if (code !== 0) throw new Error(`${file} ${args.join(" ")} in ${where}: ${stderr}`);
-      return stdout;
-    },
-    predict: (question) => ask(question, false),
-    trace: (question) => ask(question, true),
+    ...changing(cluster.client),
+    ...acting(cluster),
+    ...(await asking(cluster)),
     async [Symbol.asyncDispose]() {
       pods.stop();
-      rmSync(dir, { recursive: true, force: true });
       await cluster[Symbol.asyncDispose]();
     },
   };
   await world.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: "shop", labels: { team: "shop" } } });
+  const ports = [{ name: "http", port: 80, targetPort: "http" }];
   await world.apply(
     pod("web", "node-1"),
     pod("db", "node-2"),
     pod("client", "node-1", { namespace: "shop" }),
     pod("lame", "node-2", { ready: false }),
-    service("db", { ipFamilyPolicy: "PreferDualStack", selector: { app: "db" }, ports: [{ name: "http", port: 80, targetPort: "http" }] }),
+    service("db", { ipFamilyPolicy: "PreferDualStack", selector: { app: "db" }, ports }),
   );
   await Promise.all(["default/web", "default/db", "shop/client"].map((key) => untilReady(pods, key)));
   return world;
+}
+
+/** Without a process of kubectl's kind for each: there are many changes. */
+function changing(client: HttpClient): Pick<TraceWorld, "apply" | "remove" | "loadBalancerAt"> {
+  const resourceOf = ({ kind }: KubeObject): Resource => {
+    const found = RESOURCES.find((resource) => resource.kind === kind);
+    if (found === undefined) throw new Error(`no resource of kind ${kind}`);
+    return found;
+  };
+  return {
+    async apply(...objects) {
+      for (const object of objects) await client.create(resourceOf(object), object);
+    },
+    async remove(...objects) {
+      for (const object of objects) {
+        const { namespace, name = "" } = object.metadata ?? {};
+        await client.delete(resourceOf(object), { namespace, name }).catch((err: unknown) => {
+          if (!isNotFound(err)) throw err;
+        });
+      }
+    },
+    async loadBalancerAt(name, ip) {
+      const patch = { type: "merge", body: { status: { loadBalancer: { ingress: [{ ip }] } } } } as const;
+      await client.patch(SERVICES, { namespace: "default", name }, patch, { subresource: "status" });
+    },
+  };
+}
+
+function acting(cluster: TestCluster): Pick<TraceWorld, "path" | "run"> {
+  const paths = new Map<string, Promise<string>>();
+  const path = (where: string): Promise<string> => {
+    if (!where.startsWith("pod/")) return Promise.resolve(where);
+    const known = paths.get(where) ?? namespaceOf(cluster, where.slice("pod/".length));
+    paths.set(where, known);
+    return known;
+  };
+  return {
+    path,
+    async run(where, file, ...args) {
+      const { code, stdout, stderr } = await cluster.inside(await path(where), file, ...args);
+      if (code !== 0) throw new Error(`${file} ${args.join(" ")} in ${where}: ${stderr}`);
+      return stdout;
+    },
+  };
+}
+
+async function asking({ client, home }: TestCluster): Promise<Pick<TraceWorld, "predict" | "trace">> {
+  const { items: nodes } = await client.list(NODES);
+  const doors: readonly ObserverDoor[] = [
+    ...nodes.map(({ metadata }) => nodeDoor(client, metadata.name)),
+    sandboxObserver(clusterPaths(home).controlSocket),
+  ];
+  const ask = async (question: RawQuestion, probes: boolean): Promise<Trace> => {
+    const [objects, { reports }] = await Promise.all([listObjects(client), gatherReports(doors)]);
+    return trace(question, { objects, reports, doors, probes, serviceReport: (node, key) => serviceReport(client, node, key) });
+  };
+  return { predict: (question) => ask(question, false), trace: (question) => ask(question, true) };
 }

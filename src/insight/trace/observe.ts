@@ -13,7 +13,7 @@ const PROBE_MS = 1200;
 /** A watcher that does not say "armed" by then is told of, and the probe is sent all the same. */
 const ARM_MS = 8000;
 /** What was seen is told a moment after. */
-const SETTLE_MS = 250;
+const SETTLE_MS = 150;
 /** How often what was seen is looked through for a drop. */
 const LOOK_MS = 50;
 /** A reset or an ICMP error that a rule sends has come by then. */

@@ -29,7 +29,7 @@ export function policyCause(scene: Scene, ending: Ending): Cause {
   const judgement = judge(worldOf(objects), flow, { nearMisses: 3, opens: true });
   const direction = directionOf(ending, judgement);
   const judged = judgement[direction];
-  const facts = [...(ending.by === undefined ? [] : [`on ${ending.namespace}: ${ending.by.text}`])];
+  const facts = ending.by === undefined ? [] : [`on ${ending.namespace}: ${ending.by.text}`];
   if (judged.allowed) {
     const led = ending.by?.led.join(", ") ?? "";
     const sentence = `the ${direction} rules on ${ending.namespace} refuse it${led === "" ? "" : ` (${led})`}, though the policies of the API allow it now`;

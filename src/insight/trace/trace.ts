@@ -18,7 +18,7 @@ export interface TraceInput {
   readonly doors: readonly ObserverDoor[];
   readonly probes: boolean;
   /** What a node does for a Service (`namespace/name`). */
-  serviceReport(node: string, key: string): Promise<ServiceReport | undefined>;
+  readonly serviceReport: (node: string, key: string) => Promise<ServiceReport | undefined>;
 }
 
 /** Throws InputError for a question that names nothing that there is. */
