@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import type { Cause, RawQuestion, Trace } from "#trace";
-import { FAULTS, type Fault } from "../testing/trace-faults.ts";
+import { FAULTS } from "../testing/trace-faults.ts";
+import type { Fault } from "../testing/trace-staging.ts";
 import { startTraceWorld, type TraceWorld } from "../testing/trace-world.ts";
 
 /** How long a node may take to hear of a change. */

@@ -49,4 +49,4 @@ export function listening(where: string, code: string): Staging {
   };
 }
 
-export const toDb = { from: "web", to: "pod/db", port: String(HTTP) } as const;
+export const toDb: Fault["question"] = { from: "web", to: "pod/db", port: String(HTTP) };
