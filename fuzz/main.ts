@@ -54,7 +54,12 @@ function line({ pairs, clusters, outcomes }: Progress): string {
 function show(objects: ShadowObjects, setting: Setting, question: Question): void {
   const { nodes, namespaces, pods, services, endpointSlices, networkPolicies, clusterNetworkPolicies = [] } = objects;
   const lists = [nodes, namespaces, pods, services, endpointSlices, networkPolicies, clusterNetworkPolicies];
-  console.log(lists.flat().map((object) => stringify(object)).join("---\n"));
+  console.log(
+    lists
+      .flat()
+      .map((object) => stringify(object))
+      .join("---\n"),
+  );
   const network = prepareNetwork(createShadow(setting.options).network(objects));
   for (const { result } of roundTrips(network, question)) console.log(formatRoundTrip(result));
   const to = formatAddrPort(question.dst, question.dstPort ?? 0);
@@ -112,7 +117,9 @@ async function runKernel(wanted: number): Promise<boolean> {
   if (found === undefined) return true;
   const { objects, setting, question, model, observed } = found;
   show(objects, setting, question);
-  console.log(`  the model says ${model.join(" or ")}\n  the kernel     ${observed}\nagain: npm run fuzz -- --kernel 1 --overlay ${overlay} --seed ${found.seed}`);
+  console.log(
+    `  the model says ${model.join(" or ")}\n  the kernel     ${observed}\nagain: npm run fuzz -- --kernel 1 --overlay ${overlay} --seed ${found.seed}`,
+  );
   return false;
 }
 
