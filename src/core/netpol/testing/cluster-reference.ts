@@ -78,7 +78,7 @@ class Judge {
       ({ metadata, spec }) =>
         metadata.namespace === subject.namespace &&
         matchLabelSelector(spec?.podSelector, subject.labels) &&
-        (spec?.policyTypes ?? (spec?.egress?.length ? ["Ingress", "Egress"] : ["Ingress"])).includes(type),
+        (spec?.policyTypes?.length ? spec.policyTypes : spec?.egress?.length ? ["Ingress", "Egress"] : ["Ingress"]).includes(type),
     );
     if (isolating.length === 0) return undefined;
     const only = isolating.map((policy) => ({ ...policy, spec: { podSelector: {}, ...policy.spec, policyTypes: [type] } }));
