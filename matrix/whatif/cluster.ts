@@ -56,9 +56,17 @@ export class MatrixCluster implements AsyncDisposable {
     return this.cluster.client;
   }
 
-  /** In their order: whether an answer came. */
+  /** In their order: whether an answer came. The gate must be open. */
   ask(probes: readonly Probe[], timeoutMs: number): Promise<boolean[]> {
-    return this.#order({ ask: probes, timeoutMs });
+    return this.#order({ ask: probes, controls: this.#gateProbes(), timeoutMs });
+  }
+
+  #gateProbes(): Probe[] {
+    const [a = "", b = ""] = this.#gates.map((pod) => addrsOf(pod)[0]);
+    return [
+      { from: a, to: b, protocol: "tcp", port: 80 },
+      { from: b, to: a, protocol: "tcp", port: 80 },
+    ];
   }
 
   /**
@@ -74,12 +82,8 @@ export class MatrixCluster implements AsyncDisposable {
     }
     const peer = { namespaceSelector: { matchLabels: labels }, podSelector: { matchLabels: labels } };
     await applyObject(this.client, policyOf({ podSelector: {}, ingress: [{ from: [peer] }] }));
-    const [a = "", b = ""] = this.#gates.map((pod) => addrsOf(pod)[0]);
-    const probes: Probe[] = [
-      { from: a, to: b, protocol: "tcp", port: 80 },
-      { from: b, to: a, protocol: "tcp", port: 80 },
-    ];
-    for (let tries = 0; tries < 100; tries++) if ((await this.ask(probes, 200)).every(Boolean)) return;
+    const ask = this.#gateProbes();
+    for (let tries = 0; tries < 100; tries++) if ((await this.#order({ ask, timeoutMs: 200 })).every(Boolean)) return;
     throw new Error("the agents have not heard of a policy within 20 s");
   }
 

@@ -2,7 +2,7 @@
 import { type Finding, findingsOf } from "./analysis.ts";
 import type { Atom, PodAtom } from "./atoms.ts";
 import { partition } from "./atoms.ts";
-import { type ConnectionChange, connectionsOf, type LiveConnection } from "./connections.ts";
+import { type ConnectionChange, connectionsOf, type LiveConnection, podFinder } from "./connections.ts";
 import { Difference, type Worlds } from "./diff.ts";
 import { type Line, linesOf } from "./lines.ts";
 import { Names } from "./names.ts";
@@ -76,11 +76,13 @@ function serviceLines(difference: Difference, before: Objects, after: Objects): 
   for (const way of waysOf(before)) pairs.set(wayKey(way), { before: way, after: undefined });
   for (const way of waysOf(after)) pairs.set(wayKey(way), { before: pairs.get(wayKey(way))?.before, after: way });
   const touched = touchedBy(difference);
+  const podAt = podFinder(worlds);
   return [...pairs.values()].flatMap((pair) => {
     const way = pair.after ?? pair.before;
     if (way === undefined) return [];
-    const both = { ...way, backends: [...(pair.before?.backends ?? []), ...(pair.after?.backends ?? [])] };
-    const sources = sourcesOf(pair, worlds, touched).flatMap((atom) => clientsOf(both, atom, parts));
+    const backends = [...(pair.before?.backends ?? []), ...(pair.after?.backends ?? [])];
+    const own = new Set(backends.flatMap(({ addr }) => podAt(addr) ?? []));
+    const sources = sourcesOf(pair, worlds, touched).flatMap((atom) => clientsOf(way, atom, own, parts));
     const groups = new Map<string, { from: Atom[]; before: Reached | undefined; after: Reached | undefined }>();
     for (const from of sources) {
       const was = pair.before && throughWay(pair.before, from, { partition: parts, reach: worlds.before, sets });

@@ -21,19 +21,23 @@ export function refreshSlices(live: Objects, shadow: Objects & ShadowServices): 
   const notes: string[] = [];
   for (const [key] of live.services) if (!shadow.services.has(key)) dropSlices(shadow.slices, key);
   const world = worldOf(shadow);
+  const known = families(world.pods);
+  const pods = [live, shadow].map(byNamespace);
   let unknown = 0;
   for (const [key, service] of shadow.services) {
-    const known = withAddresses(service, () => ++unknown, families(world.pods));
-    if (known !== service) {
-      shadow.services.set(key, known);
+    const given = withAddresses(service, () => ++unknown, known);
+    if (given !== service) {
+      shadow.services.set(key, given);
       notes.push(`Service "${key}" has no ClusterIP yet: what is said of it is about its name`);
     }
     const selector = service.spec?.selector;
     if (selector === undefined || Object.keys(selector).length === 0) continue;
-    const [before, after] = [live, shadow].map((objects) => describe(objects, objects.services.get(key), selector));
+    const own = pods.map((all) => all.get(service.metadata.namespace ?? "") ?? []);
+    const [before, after] = [live, shadow].map((objects, i) => describe(own[i] ?? [], objects.services.get(key), selector));
     if (before === after) continue;
     dropSlices(shadow.slices, key);
-    for (const slice of slicesOf(known, shadow, world.pods)) shadow.slices.set(`${slice.metadata.namespace}/${slice.metadata.name}`, slice);
+    for (const slice of slicesOf(given, own[1] ?? [], world.pods))
+      shadow.slices.set(`${slice.metadata.namespace}/${slice.metadata.name}`, slice);
   }
   return notes;
 }
@@ -60,21 +64,22 @@ function withAddresses(service: Stored<Service>, next: () => number, known: read
   return { ...service, spec: { ...service.spec, clusterIP: clusterIPs[0] ?? "", clusterIPs } };
 }
 
-function selected({ pods }: Objects, service: Stored<Service>, selector: Readonly<Record<string, string>>): Stored<Pod>[] {
+function byNamespace({ pods }: Objects): Map<string, Stored<Pod>[]> {
+  return Map.groupBy(pods.values(), ({ metadata }) => metadata.namespace ?? "");
+}
+
+/** Of the pods of the Service's namespace. */
+function selected(pods: readonly Stored<Pod>[], selector: Readonly<Record<string, string>>): Stored<Pod>[] {
   const parsed = selectorOfMap(selector);
-  return [...pods.values()].filter(
-    ({ metadata, status }) =>
-      metadata.namespace === service.metadata.namespace &&
-      matchLabels(parsed, metadata.labels) &&
-      status?.phase !== "Succeeded" &&
-      status?.phase !== "Failed",
+  return pods.filter(
+    ({ metadata, status }) => matchLabels(parsed, metadata.labels) && status?.phase !== "Succeeded" && status?.phase !== "Failed",
   );
 }
 
 /** What the endpoints of a Service depend on. */
-function describe(objects: Objects, service: Stored<Service> | undefined, selector: Readonly<Record<string, string>>): string {
+function describe(all: readonly Stored<Pod>[], service: Stored<Service> | undefined, selector: Readonly<Record<string, string>>): string {
   if (service === undefined) return "";
-  const pods = selected(objects, service, selector).map(({ metadata, spec, status }) => [
+  const pods = selected(all, selector).map(({ metadata, spec, status }) => [
     metadata.name,
     status?.podIPs,
     isReady(status),
@@ -87,9 +92,9 @@ function isReady(status: Pod["status"]): boolean {
   return (status?.conditions ?? []).some(({ type, status: value }) => type === "Ready" && value === "True");
 }
 
-function slicesOf(service: Stored<Service>, shadow: Objects, facts: ReadonlyMap<string, PodFacts>): Stored<EndpointSlice>[] {
+function slicesOf(service: Stored<Service>, all: readonly Stored<Pod>[], facts: ReadonlyMap<string, PodFacts>): Stored<EndpointSlice>[] {
   const { name, namespace = "" } = service.metadata;
-  const pods = selected(shadow, service, service.spec?.selector ?? {});
+  const pods = selected(all, service.spec?.selector ?? {});
   const addrsOf = (pod: Stored<Pod>): readonly Addr[] => facts.get(`${namespace}/${pod.metadata.name}`)?.addrs ?? [];
   return ([4, 6] as const).flatMap((family) => {
     const groups = Map.groupBy(pods, (pod) => JSON.stringify(portsFor(service.spec?.ports ?? [], pod)));

@@ -8,6 +8,8 @@ import type { LayeredPolicy, LayeredRule, Term, World } from "./types.ts";
 /** Indices of atoms, ascending. */
 export type AtomList = Int32Array;
 
+const NO_CLASS = -1;
+
 export class Matcher {
   readonly world: World;
   readonly #partition: Partition;
@@ -16,6 +18,7 @@ export class Matcher {
   readonly #pods = new Map<string, AtomList>();
   readonly #rules = new WeakMap<LayeredRule, Record<Family, AtomList>>();
   readonly #texts = new WeakMap<ParsedLabelSelector, string>();
+  readonly #classes = new Map<Family, Int32Array>();
   readonly #everyone: Record<Family, AtomList>;
 
   /** `which`: the place of the world in the partition. */
@@ -75,12 +78,22 @@ export class Matcher {
     if (term.kind === "nodes") {
       return this.#listOf((atom) => atom.kind === "nodes" && matchLabels(term.nodes, atom.nodes[0]?.labels ?? {}));
     }
-    const classes = this.#partition.classes[family];
-    const inside = classes.inside(term);
-    return this.#listOf((atom) => {
+    const inside = this.#partition.classes[family].inside(term);
+    const classes = this.#classesOf(family);
+    return this.#listOf(({ index }) => inside.has(classes[index] ?? NO_CLASS));
+  }
+
+  /** The class of each atom's address; `NO_CLASS` where it has none of the family. */
+  #classesOf(family: Family): Int32Array {
+    const known = this.#classes.get(family);
+    if (known !== undefined) return known;
+    const { classes, atoms } = this.#partition;
+    const found = Int32Array.from(atoms, (atom) => {
       const addr = this.addrOf(atom, family);
-      return addr !== undefined && inside.has(classes.classOf(addr));
+      return addr === undefined ? NO_CLASS : classes[family].classOf(addr);
     });
+    this.#classes.set(family, found);
+    return found;
   }
 
   /** One of its addresses. */

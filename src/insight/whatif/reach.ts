@@ -39,6 +39,8 @@ export class Reach {
   readonly #selecting = new Map<number, LayeredPolicy[]>();
   readonly #profiles = new Map<number, Record<Direction, { readonly id: string; readonly profile: Profile }>>();
   readonly #vectors = new Map<string, Vector>();
+  /** The same, by the subject's index: asked for each pair. */
+  readonly #ofAtoms: Record<Direction, Record<Family, (Vector | undefined)[]>> = { ingress: { 4: [], 6: [] }, egress: { 4: [], 6: [] } };
   readonly #ids = new Map<LayeredPolicy, number>();
 
   constructor(partition: Partition, which: number, sets: PortSets) {
@@ -65,6 +67,15 @@ export class Reach {
 
   /** What the policies of the subject allow, by the other end. Equal profiles have the same object. */
   vector(subject: PodAtom, direction: Direction, family: Family): Vector {
+    const ofAtoms = this.#ofAtoms[direction][family];
+    const known = ofAtoms[subject.index];
+    if (known !== undefined) return known;
+    const vector = this.#vectorOf(subject, direction, family);
+    ofAtoms[subject.index] = vector;
+    return vector;
+  }
+
+  #vectorOf(subject: PodAtom, direction: Direction, family: Family): Vector {
     const { id, profile } = this.#profileOf(subject)[direction];
     const key = `${direction} ${family} ${id}`;
     const known = this.#vectors.get(key);

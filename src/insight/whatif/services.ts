@@ -3,7 +3,6 @@ import type { Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { type Addr, addrEquals, type Family, formatAddr } from "#ip";
 import type { Stored } from "#kube";
-import type { PodFacts } from "#netpol";
 import { compileService, type Frontend, primaryAddresses } from "#proxy";
 import type { Atom, Partition } from "./atoms.ts";
 import type { Objects } from "./objects.ts";
@@ -104,18 +103,16 @@ export function wayKey({ service, kind, family, protocol, port, nodes }: Way): s
 
 /**
  * Who may come by that way at all: pods use ClusterIPs, the outside uses the others. Of pods that policies do not tell apart, those that are
- * its endpoints are by themselves: what a pod says to itself is not judged.
+ * its endpoints (`own`) are by themselves: what a pod says to itself is not judged.
  */
-export function clientsOf(way: Way, from: Atom, { worlds }: Partition): Atom[] {
+export function clientsOf(way: Way, from: Atom, own: ReadonlySet<string>, { worlds }: Partition): Atom[] {
   if (from.kind === "nodes") return [];
   if (from.kind === "block") return way.kind !== "ClusterIP" && from.family === way.family ? [from] : [];
   if (way.kind !== "ClusterIP") return [];
-  const factsOf = (key: string): PodFacts[] => worlds.flatMap(({ pods }) => pods.get(key) ?? []);
-  const isEndpoint = (key: string): boolean =>
-    factsOf(key).some(({ addrs }) => addrs.some((addr) => way.backends.some((backend) => addrEquals(addr, backend.addr))));
   const { nodes } = way;
-  const pods = nodes === undefined ? from.pods : from.pods.filter((key) => factsOf(key).some(({ nodeName }) => nodes.includes(nodeName)));
-  const others = pods.filter((key) => !isEndpoint(key));
-  const own = pods.filter(isEndpoint).map((key): Atom => ({ ...from, pods: [key] }));
-  return others.length === 0 ? own : [...own, others.length === from.pods.length ? from : { ...from, pods: others }];
+  const isOn = (key: string): boolean => worlds.some(({ pods: all }) => nodes?.includes(all.get(key)?.nodeName ?? "") === true);
+  const pods = nodes === undefined ? from.pods : from.pods.filter(isOn);
+  const others = pods.filter((key) => !own.has(key));
+  const endpoints = others.length === pods.length ? [] : pods.filter((key) => own.has(key)).map((key): Atom => ({ ...from, pods: [key] }));
+  return others.length === 0 ? endpoints : [...endpoints, others.length === from.pods.length ? from : { ...from, pods: others }];
 }
