@@ -7,7 +7,7 @@ import { after, before, suite, test } from "node:test";
 import type { Pod } from "kubernetes-types/core/v1";
 import type { NetworkPolicySpec } from "kubernetes-types/networking/v1";
 import { createInformer, type Informer } from "#client";
-import { type KubeObject, NAMESPACES, PODS, SERVICES } from "#kube";
+import { type ClusterNetworkPolicySpec, type KubeObject, NAMESPACES, PODS, SERVICES } from "#kube";
 import { type CommandResult, command, startTestCluster, type TestCluster } from "../testing/cluster.ts";
 import { findKubectls } from "../testing/kubectl.ts";
 import { component } from "../testing/status.ts";
@@ -146,11 +146,20 @@ suite("network policies", { skip: found === undefined ? "there is no kubectl on 
 
   const kubectl = (...args: string[]): Promise<CommandResult> => command(found?.path ?? "kubectl", args, cluster.env);
 
+  function applyObject(object: object): Promise<CommandResult> {
+    writeFileSync(manifest, JSON.stringify(object));
+    return kubectl("apply", "-f", manifest);
+  }
+
   async function apply(spec: NetworkPolicySpec): Promise<void> {
     const object = { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", metadata: { name: "p", namespace: "default" }, spec };
-    writeFileSync(manifest, JSON.stringify(object));
-    const { code, stderr } = await kubectl("apply", "-f", manifest);
+    const { code, stderr } = await applyObject(object);
     assert.deepEqual([code, stderr], [0, ""]);
+  }
+
+  function applyCluster(name: string, spec: Partial<ClusterNetworkPolicySpec>): Promise<CommandResult> {
+    const all = { tier: "Admin", priority: 100, subject: { namespaces: {} }, ...spec };
+    return applyObject({ apiVersion: "policy.networking.k8s.io/v1alpha2", kind: "ClusterNetworkPolicy", metadata: { name }, spec: all });
   }
 
   const remove = async (): Promise<void> => assert.equal((await kubectl("delete", "networkpolicy", "p")).code, 0);
@@ -258,6 +267,40 @@ suite("network policies", { skip: found === undefined ? "there is no kubectl on 
     await remove();
     while (!(await cluster.fairlead("logs", "impatient-0", "-c", "c")).stdout.includes("yes"));
     for (let i = 0; i < 5; i++) await cluster.client.delete(PODS, { namespace: "default", name: `impatient-${i}` });
+  });
+
+  test("ClusterNetworkPolicies: written, shown, explained and refused as custom resources are; enforced on all nodes", async () => {
+    const subject = { pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: "server" } } } };
+    const fromOther = { namespaces: { matchLabels: { team: "other" } } };
+    await apply({ ...forServer, ingress: [{ from: [{ podSelector: {} }] }] });
+    const made = await applyCluster("guard", {
+      subject,
+      ingress: [
+        { action: "Accept", from: [fromOther], protocols: [{ destinationNamedPort: "http-tcp" }] },
+        { action: "Deny", name: "far", from: [{ pods: { podSelector: { matchLabels: { app: "far" } } } }] },
+      ],
+    });
+    assert.deepEqual([made.code, made.stdout.trim()], [0, "clusternetworkpolicy.policy.networking.k8s.io/guard created"], made.stderr);
+    await expectReach({ [near]: true, [guest]: true }, ["TCP"]);
+    await expectReach({ [near]: true, [guest]: false }, ["UDP"]);
+    await expectReach({ [far]: false });
+    const list = await kubectl("get", "cnp");
+    assert.match(list.stdout, /^NAME +TIER +PRIORITY +AGE *\nguard +Admin +100 +\S+ *\n$/);
+    assert.match((await kubectl("describe", "cnp", "guard")).stdout, /Action: +Deny/);
+    assert.match((await kubectl("explain", "clusternetworkpolicy.spec.tier")).stdout, /NetworkPolicies/);
+    const changed = await applyCluster("guard", { subject, priority: 0, ingress: [{ action: "Pass", from: [{ namespaces: {} }] }] });
+    assert.equal(changed.stdout.trim(), "clusternetworkpolicy.policy.networking.k8s.io/guard configured", changed.stderr);
+    await expectReach({ [near]: true, [far]: true, [guest]: false });
+    const bad = await applyCluster("bad", { subject, egress: [{ action: "Accept", to: [{ networks: ["10.0.0.0/33"] }] }] });
+    assert.equal(bad.code, 1);
+    assert.match(bad.stderr, /spec\.egress\[0\]\.to\[0\]\.networks\[0\]: Invalid value: "10\.0\.0\.0\/33": Invalid CIDR format provided/);
+    await remove();
+    const base = await applyCluster("base", { tier: "Baseline", subject, ingress: [{ action: "Deny", from: [{ namespaces: {} }] }] });
+    assert.equal(base.code, 0, base.stderr);
+    await expectReach({ [near]: false, [far]: false, [guest]: false });
+    await untilReady(pods, "default/server");
+    assert.equal((await kubectl("delete", "cnp", "guard", "base")).code, 0);
+    await expectReach({ [near]: true, [far]: true, [guest]: true });
   });
 
   test("while the agent is killed and when the next one has come: closed stays closed, open stays open", async () => {
