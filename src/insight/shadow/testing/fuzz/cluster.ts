@@ -64,7 +64,10 @@ function randomPod(chance: Chance, { fixed }: Shape, at: Place): Stored<Pod> {
   const key = `${chance.one(NAMESPACES)}/pod-${at.node}-${at.n}`;
   const hostNetwork = !fixed && chance.is(0.1);
   const phase = !fixed && chance.is(0.1) ? chance.one(["Succeeded", "Failed"]) : "Running";
-  return pod(key, { ...at, labels: podLabels(chance), hostNetwork, phase, ports: containerPorts(chance) });
+  const ports = containerPorts(chance);
+  // No two pods of a node want the same one: the scheduler sees to that.
+  if (!hostNetwork && ports.length > 0 && chance.is(0.3)) chance.one(ports).hostPort = 9000 + at.n;
+  return pod(key, { ...at, labels: podLabels(chance), hostNetwork, phase, ports });
 }
 
 function containerPorts(chance: Chance): ContainerPort[] {

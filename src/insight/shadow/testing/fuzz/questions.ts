@@ -41,6 +41,13 @@ export function placesOf({ nodes, pods, services }: ShadowObjects): Places {
       ...(nodePorts.length > 0 ? nodeAddrs.map((addr) => ({ ...plain(addr), ports: nodePorts })) : []),
     ];
   });
+  const hostPorts = own.flatMap(({ spec }) =>
+    (spec?.containers ?? []).flatMap(({ ports = [] }) =>
+      ports.flatMap(({ hostPort, protocol = "TCP" }) =>
+        hostPort === undefined ? [] : [{ protocol: PROTOCOLS[protocol] ?? TCP, port: hostPort }],
+      ),
+    ),
+  );
   const gateways = nodes.flatMap((_, i) => [`10.244.${i + 1}.1`, `fd00:10:244:${i + 1}::1`]);
   const nowhere = ["10.244.1.99", "fd00:10:244:1::99", "10.96.0.99", "fd00:10:96::99", "198.51.100.1", "2001:db8:9::1"];
   return {
@@ -55,6 +62,7 @@ export function placesOf({ nodes, pods, services }: ShadowObjects): Places {
       byService.flat(),
       byService.flat(),
       [...nodeAddrs, ...gateways].map(plain),
+      [...nodeAddrs, ...gateways].map((addr) => ({ ...plain(addr), ports: hostPorts })),
       [OUTSIDE_ADDR[4], OUTSIDE_ADDR[6]].map(plain),
       nowhere.map(plain),
     ].filter((list) => list.length > 0),

@@ -75,7 +75,7 @@ export class Reference {
     if (isSame(client, dst)) return [this.#at(keyOf(pod), flow)];
     const node = this.#nodeOf(pod);
     const chosen = this.#service(node, flow, true);
-    if (chosen === undefined) return this.#podTo(pod, flow, false);
+    if (chosen === undefined) return this.#podTo(pod, { ...flow, ...this.#hostPort(node, flow) }, false);
     if (typeof chosen === "string") return [{ kind: chosen }];
     return chosen.endpoints.flatMap((endpoint) =>
       this.#podTo(pod, { ...flow, dst: endpoint.addr, port: endpoint.port }, chosen.hidesClient),
@@ -101,7 +101,7 @@ export class Reference {
     const flow: Flow = { ...asked, client: nodeAddr(node, dst) };
     const chosen = this.#service(node, flow, true);
     if (chosen === undefined) {
-      if (isOwn || isSame(dst, gatewayOf(node, dst))) return [anyAddr(this.#at(node.metadata.name, flow))];
+      if (isOwn || isSame(dst, gatewayOf(node, dst))) return this.#atNode(node, flow, true).map(anyAddr);
       // Nobody has that address of the node's own, and the node itself hears it from nobody.
       if (this.#isVacant(node, dst)) return [SILENCE];
       return this.#leaving(node, flow, { hidden: true, judgedHere: false });
@@ -117,7 +117,7 @@ export class Reference {
   /** At a node's own address, from elsewhere. */
   #arriving(node: Stored<Node>, flow: Flow): readonly Expected[] {
     const chosen = this.#service(node, flow, false);
-    if (chosen === undefined) return [this.#at(node.metadata.name, flow)];
+    if (chosen === undefined) return this.#atNode(node, flow, false);
     if (typeof chosen === "string") return [{ kind: chosen }];
     return chosen.endpoints.flatMap((endpoint) => {
       const to = { ...flow, dst: endpoint.addr, port: endpoint.port };
@@ -141,12 +141,30 @@ export class Reference {
       return [this.#at(keyOf(pod), seen)];
     }
     const gateway = this.#objects.nodes.find((other) => isSame(gatewayOf(other, dst), dst));
-    if (gateway !== undefined) return [this.#at(gateway.metadata.name, seen)];
+    if (gateway !== undefined) return this.#atNode(gateway, seen, false);
     // Whatever leaves the pods' network has the node's address.
     const outgoing: Flow = { ...flow, client: nodeAddr(node, dst) };
     const other = this.#nodeAt(dst);
     if (other !== undefined) return this.#arriving(other, outgoing);
     return [isSame(dst, parseAddr(OUTSIDE_ADDR[dst.family])) ? this.#at(OUTSIDE, outgoing) : REFUSED];
+  }
+
+  /** At an address of the node's own where no Service is: the host port of a pod, whose client keeps its address, or who listens there. */
+  #atNode(node: Stored<Node>, flow: Flow, isItself: boolean): readonly Expected[] {
+    const to = this.#hostPort(node, flow);
+    if (to === undefined) return [this.#at(node.metadata.name, flow)];
+    return this.#leaving(node, { ...flow, ...to }, { hidden: false, judgedHere: !isItself });
+  }
+
+  /** Where a host port of the node leads; undefined where there is none, or the address is not the node's. */
+  #hostPort(node: Stored<Node>, { dst, protocol, port }: Flow): Pick<Flow, "dst" | "port"> | undefined {
+    if (this.#nodeAt(dst) !== node && !isSame(gatewayOf(node, dst), dst)) return undefined;
+    for (const pod of this.#pods.filter(({ spec }) => spec?.nodeName === node.metadata.name)) {
+      const own = (pod.spec?.containers ?? []).flatMap(({ ports = [] }) => ports);
+      const found = own.find((one) => one.hostPort === port && PROTOCOLS[one.protocol ?? "TCP"] === protocol);
+      if (found !== undefined) return { dst: addrOf(pod, dst), port: found.containerPort };
+    }
+    return undefined;
   }
 
   #service(
