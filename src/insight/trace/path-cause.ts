@@ -16,12 +16,14 @@ export function noRoute(scene: Scene, ending: Ending): Cause {
     covering.length === 0
       ? [`none of the ${own?.routes.length ?? 0} routes of ${namespace} covers ${formatAddr(packet.dst)}`]
       : covering.map(routeText);
-  const down = (own?.links ?? []).filter(({ up, name }) => !up && name !== "lo").map(({ name }) => `link ${name} is down`);
+  const down = (own?.links ?? []).filter(({ up, name }) => !up && name !== "lo").map(({ name }) => name);
+  const told = down.map((name) => `link ${name} is down`);
   const sentence = `${namespace} has no route to ${formatAddr(packet.dst)}`;
-  const isDown = down.length > 0 && covering.length > 0;
-  return isDown
-    ? { code: "link down", sentence: `${sentence}: ${down.join(", ")}`, facts: [...facts, ...down] }
-    : { code: "no route", sentence, facts: [...facts, ...down] };
+  // The kernel forgets the routes of a link that goes down.
+  const wouldLead = (own?.addrs ?? []).some(({ link, prefix }) => down.includes(link) && prefixContains(prefix, packet.dst));
+  return told.length > 0 && (wouldLead || covering.length > 0)
+    ? { code: "link down", sentence: `${sentence}: ${told.join(", ")}`, facts: [...facts, ...told] }
+    : { code: "no route", sentence, facts: [...facts, ...told] };
 }
 
 function routeText({ dst, type, nextHops }: model.Route): string {

@@ -6,14 +6,8 @@ import * as model from "#model";
 import { diagnose } from "./diagnose.ts";
 import { endingOf } from "./ending.ts";
 import { podOf } from "./question.ts";
+import { PROTOCOL_NUMBERS } from "./text.ts";
 import type { Ask, Cause, Predicted, Scene, Verdict, Way } from "./types.ts";
-
-export const PROTOCOL_NUMBERS: Readonly<Record<Ask["protocol"], Readonly<Record<4 | 6, number>>>> = {
-  tcp: { 4: model.TCP, 6: model.TCP },
-  udp: { 4: model.UDP, 6: model.UDP },
-  sctp: { 4: model.SCTP, 6: model.SCTP },
-  icmp: { 4: model.ICMP, 6: model.ICMPV6 },
-};
 
 /** Throws FairleadError where the asker has no namespace that a report tells of. */
 export function predict(scene: Scene, memory?: model.Memory): Predicted {

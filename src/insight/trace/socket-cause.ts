@@ -4,8 +4,8 @@ import { keyOf } from "#kube";
 import type * as model from "#model";
 import type { ListeningSocket } from "#observe";
 import { portsOf } from "./pods.ts";
-import { PROTOCOL_NUMBERS } from "./predict.ts";
 import { list } from "./question.ts";
+import { PROTOCOL_NUMBERS } from "./text.ts";
 import type { Cause, Ending, Scene } from "./types.ts";
 import { yamlPlace } from "./yaml-place.ts";
 

@@ -1,6 +1,16 @@
 // Packets in a line, and a trace as JSON. Pure.
 import { type Addr, formatAddr, formatAddrPort, formatMac } from "#ip";
+import { ICMP, ICMPV6, SCTP, TCP, UDP } from "#model";
+import type { Protocol } from "#observe";
 import type { FlowPacket } from "./types.ts";
+
+/** IPPROTO_* by family. */
+export const PROTOCOL_NUMBERS: Readonly<Record<Protocol, Readonly<Record<4 | 6, number>>>> = {
+  tcp: { 4: TCP, 6: TCP },
+  udp: { 4: UDP, 6: UDP },
+  sctp: { 4: SCTP, 6: SCTP },
+  icmp: { 4: ICMP, 6: ICMPV6 },
+};
 
 export function formatPacketOf({ src, dst, dstPort, protocol, length }: FlowPacket): string {
   const to = dstPort === undefined ? formatAddr(dst) : formatAddrPort(dst, dstPort);
