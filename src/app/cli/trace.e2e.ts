@@ -47,6 +47,19 @@ suite("trace", () => {
     }
   });
 
+  test("what the model does not know is told as a difference, with the table", async () => {
+    const chain = "add chain netdev theirs c { type filter hook ingress device cni0 priority 0; policy drop; }";
+    await world.run("node-1", "nft", `add table netdev theirs; ${chain}`);
+    try {
+      const trace = await world.trace({ from: "web", to: "pod/db", port: "8080", namespace: "default" });
+      assert.deepEqual([trace.verdict, trace.cause?.code], ["silence", "foreign rule"], explain(trace));
+      assert.equal(trace.leg?.differences[0], "predicted allowed, observed silence");
+      assert.match(words(trace), /table netdev theirs, chain c, on node-1/);
+    } finally {
+      await world.run("node-1", "nft", "delete table netdev theirs");
+    }
+  });
+
   /** What a name server says is not foreseen, and of what cannot be sent nothing is seen. */
   function predictedCode({ cause }: Fault): string {
     return cause === "no such name" ? "not foreseen" : cause;

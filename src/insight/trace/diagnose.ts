@@ -57,5 +57,8 @@ export function isOwnTable({ table }: Pick<Culprit, "table">): boolean {
 }
 
 function unknown(_: Scene, { namespace, why, link }: Ending): Cause {
-  return { code: "unknown", sentence: `it ends in ${namespace}: ${why}`, facts: link === undefined ? [] : [`at link ${link}`] };
+  const at = link === undefined ? "" : `, at link ${link}`;
+  if (why !== "not modelled") return { code: "unknown", sentence: `it ends in ${namespace}${at}: ${why}`, facts: [] };
+  const sentence = `it is lost in ${namespace}${at}, by nothing that is known: no rule of nftables dropped it, and routes, neighbours and links are in order`;
+  return { code: "unknown", sentence, facts: [] };
 }

@@ -1,6 +1,7 @@
 // How a real packet ended, from what was seen: the rule that dropped it, the error that came back, or the last place where it was. Pure.
 import { type Addr, addrEquals, prefixContains, tryParseAddr } from "#ip";
 import type * as model from "#model";
+import type { Statement } from "#nft";
 import type { ProbeResult } from "#observe";
 import type { Packet } from "#wire";
 import type { FlowStep } from "./correlate.ts";
@@ -188,7 +189,28 @@ function lostAt(scene: Scene, predicted: Predicted, { direction, places, last }:
   const namespace = places.at(-1) ?? scene.ask.from.namespace;
   if (same !== undefined) return { ...same, said: "silence" };
   const why = places.map((place) => stateReason(scene, place)).find((reason) => reason !== undefined) ?? "not modelled";
+  const hidden = why === "not modelled" ? places.flatMap((place) => hiddenDrop(scene, place) ?? [])[0] : undefined;
+  if (hidden !== undefined) return { direction, ...hidden, why: "rule", said: "silence", packet: askedPacket(scene) };
   return { direction, namespace, why, said: "silence", packet: askedPacket(scene), ...(last !== undefined && { link: last.link }) };
+}
+
+/** Hooks that neither the model walks nor traces show. */
+const HIDDEN: ReadonlySet<string> = new Set(["netdev", "bridge", "arp"]);
+
+function hiddenDrop({ state }: Scene, namespace: string): Pick<Ending, "namespace" | "by"> | undefined {
+  const tables = state.namespaces.find(({ name }) => name === namespace)?.tables ?? [];
+  for (const { family, name, chains } of tables.filter((table) => HIDDEN.has(table.family))) {
+    const found = chains.find(({ base, rules }) => base?.policy === "drop" || rules.some((rule) => rule.statements.some(isDrop)));
+    if (found === undefined) continue;
+    const at = found.base?.device === undefined ? "" : ` at ${found.base.device}`;
+    const text = `${family} ${name} ${found.name} can drop${at}, before any hook that is traced`;
+    return { namespace, by: { table: `${family} ${name}`, chain: found.name, led: [], text } };
+  }
+  return undefined;
+}
+
+function isDrop(statement: Statement): boolean {
+  return statement.kind === "verdict" && statement.verdict.kind === "drop";
 }
 
 function stateReason({ state, reports }: Scene, place: string): model.DropReason | undefined {
