@@ -1,5 +1,6 @@
 // What `what-if` foresees, against what real packets meet after each of many random changes of a cluster of two nodes.
 import { parseArgs } from "node:util";
+import { MatrixCluster } from "./cluster.ts";
 import { runChanges } from "./run.ts";
 
 const USAGE = `usage: npm run matrix:whatif -- [options]
@@ -27,7 +28,9 @@ for (const flag of ["changes", "seed"] as const) {
 }
 const startedAt = Date.now();
 const isText = values.output !== "json";
+await using matrix = await MatrixCluster.start();
 const result = await runChanges({
+  matrix,
   changes: Number(values.changes),
   seed: Number(values.seed),
   ...(isText && { log: (text: string) => console.log(text) }),
@@ -41,4 +44,4 @@ else {
     `\n${changes} changes, ${effective} of them with an effect, ${changedCells} cells changed; ${cells} real packets after each: ${wrong.length} not as foreseen (${seconds} s)`,
   );
 }
-process.exit(result.wrong.length > 0 ? 1 : 0);
+if (result.wrong.length > 0) process.exitCode = 1;

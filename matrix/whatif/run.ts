@@ -3,13 +3,15 @@ import type { Client } from "#client";
 import { type Answer, type Atom, applyChanges, type Objects, pointOf, whatIf } from "#whatif";
 import { readObjects } from "../../src/app/cli/live-objects.ts";
 import { Changes, PODS_OF, type RandomChange } from "./changes.ts";
-import { MatrixCluster, TCP_PORTS, UDP_PORTS } from "./cluster.ts";
+import { type MatrixCluster, TCP_PORTS, UDP_PORTS } from "./cluster.ts";
 import type { Probe } from "./protocol.ts";
 
 export interface RunOptions {
   readonly changes: number;
   readonly seed: number;
   readonly log?: (text: string) => void;
+  /** Which is there already, and stays. */
+  readonly matrix: MatrixCluster;
 }
 
 export interface RunResult {
@@ -34,8 +36,7 @@ interface Cell {
 /** Silence is given more time before it counts as a difference: the machine may be busy. */
 const TIMEOUTS_MS = [250, 500, 1000, 2000, 4000];
 
-export async function runChanges({ changes, seed, log = () => {} }: RunOptions): Promise<RunResult> {
-  await using matrix = await MatrixCluster.start();
+export async function runChanges({ changes, seed, matrix, log = () => {} }: RunOptions): Promise<RunResult> {
   const source = new Changes(seed);
   const cells = cellsOf(await readObjects(matrix.client));
   await matrix.passGate();

@@ -87,8 +87,8 @@ function serviceLines(difference: Difference, before: Objects, after: Objects): 
     for (const from of sources) {
       const was = pair.before && throughWay(pair.before, from, { partition: parts, reach: worlds.before, sets });
       const is = pair.after && throughWay(pair.after, from, { partition: parts, reach: worlds.after, sets });
-      const key = JSON.stringify([was ?? null, is ?? null]);
-      if (JSON.stringify(was) === JSON.stringify(is)) continue;
+      if (was?.reached === is?.reached && was?.endpoints === is?.endpoints) continue;
+      const key = `${was?.reached} ${was?.endpoints} ${is?.reached} ${is?.endpoints}`;
       const known = groups.get(key);
       if (known === undefined) groups.set(key, { from: [from], before: was, after: is });
       else known.from.push(from);

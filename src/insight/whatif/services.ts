@@ -85,15 +85,26 @@ export interface WayQuestion {
   readonly sets: PortSets;
 }
 
+const targets = new WeakMap<Way, readonly (Atom | undefined)[]>();
+
+/** The atom of each endpoint: asked for each client. */
+function targetsOf(way: Way, { atomOf }: Partition): readonly (Atom | undefined)[] {
+  const known = targets.get(way) ?? way.backends.map(({ addr }) => atomOf(addr));
+  targets.set(way, known);
+  return known;
+}
+
 export function throughWay(way: Way, from: Atom, { partition, reach, sets }: WayQuestion): Reached {
   const own = from.kind === "pods" && from.pods.length === 1 ? reach.matcher.world.pods.get(from.pods[0] ?? "")?.addrs : undefined;
-  const reached = way.backends.filter(({ addr, port }) => {
+  const atoms = targetsOf(way, partition);
+  let reached = 0;
+  for (const [i, { addr, port }] of way.backends.entries()) {
     // A pod that reaches itself is not judged.
-    if (own?.some((one) => addrEquals(one, addr)) === true) return true;
-    const to = partition.atomOf(addr);
-    return to !== undefined && sets.has(reach.between(from, to, way.family), pointOf(way.protocol, port));
-  });
-  return { reached: reached.length, endpoints: way.backends.length };
+    const isItself = own?.some((one) => addrEquals(one, addr)) === true;
+    const to = atoms[i];
+    if (isItself || (to !== undefined && sets.has(reach.between(from, to, way.family), pointOf(way.protocol, port)))) reached++;
+  }
+  return { reached, endpoints: way.backends.length };
 }
 
 /** `TCP 80 of Service shop/db (ClusterIP)`. */

@@ -15,6 +15,7 @@ import {
   whatIf,
 } from "#whatif";
 import { openClient } from "../api.ts";
+import { checkedObjects } from "../checked-objects.ts";
 import { readContextConfig } from "../kubeconfig-file.ts";
 import { type Connections, readConnections } from "../live-connections.ts";
 import { readObjects } from "../live-objects.ts";
@@ -50,7 +51,8 @@ export function chosenClient({ name, context, kubeconfig }: ClusterChoice): Http
 
 /** The exit code: 1 where an expectation would not hold. */
 export async function whatIfCommand(options: WhatIfOptions): Promise<number> {
-  const objects = readPlacedManifests(options.filename);
+  const given = readPlacedManifests(options.filename);
+  const objects = options.delete ? given : checkedObjects(given, options.namespace);
   const expectations = options.failOn === undefined ? [] : readExpectations(options.failOn);
   const client = chosenClient(options);
   try {
