@@ -214,7 +214,7 @@ suite("observing a cluster", () => {
       /^400 .*no pod "default\/nix" running on node-1/,
     );
     assert.match(
-      await post("packets", { match: { protocol: "tcp" }, seconds: 601 }),
+      await post("packets", { match: { protocol: "tcp", ports: [1] }, seconds: 601 }),
       /^400 .*seconds: is not a whole number from 0 to 600/,
     );
     await assert.rejects(

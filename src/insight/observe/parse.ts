@@ -44,11 +44,14 @@ export function parseWatchRequest(body: unknown): WatchRequest {
 
 function parseMatch(value: unknown): WatchMatch {
   const { protocol, addrs = [], ports = [] } = fieldsOf(value, "match");
-  return {
+  const match = {
     protocol: parseProtocol(protocol),
     addrs: list(addrs, "match.addrs", addrOf),
     ports: list(ports, "match.ports", (port, field) => integer(port, field, 65_535)),
   };
+  // Else all that a busy node forwards would be traced.
+  if (match.addrs.length + match.ports.length === 0) throw new InputError("match", "names neither an address nor a port");
+  return match;
 }
 
 function parsePlace(value: unknown): Place {

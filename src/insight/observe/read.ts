@@ -5,6 +5,7 @@ import { errorMessage } from "#base";
 import {
   type Ipv4Conf,
   type ConntrackUse as KernelConntrackUse,
+  type ListeningSocket as KernelSocket,
   type Link,
   listListeners,
   type NetNs,
@@ -18,6 +19,7 @@ import {
 } from "#linux";
 import type * as model from "#model";
 import type { Table } from "#nft";
+import { IPPROTO_UDP } from "#wire";
 import { ARM_TABLE_PREFIX } from "./arm.ts";
 import type {
   ConntrackUse,
@@ -100,12 +102,12 @@ function readNamespace(open: OpenNamespace, source: ReportSource, request: Netwo
       return otherwise;
     }
   };
-  const listening = tolerate(() => listListeners(ns), []);
   const conntrack = tolerate(() => readConntrack(ns, request), { count: 0, max: 0 });
   const tables = tolerate(() => readTables(ns), []);
   const route = openRoute(ns);
   try {
     const links = route.links.list();
+    const listening = tolerate(() => listListeners(ns), []).filter((one) => !isVxlan(one, links));
     const listeners = listening.map(
       ({ protocol, port, addr, family }): model.Listener => ({ protocol, port, ...(addr && { addr }), ...(family && { family }) }),
     );
@@ -118,6 +120,11 @@ function readNamespace(open: OpenNamespace, source: ReportSource, request: Netwo
   } finally {
     route.close();
   }
+}
+
+/** The kernel's own socket, which takes no datagram but vxlan's. */
+function isVxlan({ protocol, port }: KernelSocket, links: readonly Link[]): boolean {
+  return protocol === IPPROTO_UDP && links.some(({ vxlan }) => vxlan?.port === port);
 }
 
 /** Pods and `outside` lead to where they hang; nodes and the underlay may lead anywhere. */

@@ -68,16 +68,14 @@ function readDiag(message: NetlinkMessage, protocol: number): ListeningSocket | 
   const { buf, payload: at } = message;
   const family: Family = buf[at] === AF_INET ? 4 : 6;
   const port = buf.readUInt16BE(at + 4);
-  const inode = buf.readUInt32LE(at + 68);
-  // Without a file it is the kernel's own, such as a vxlan link's.
-  if (port === 0 || inode === 0) return undefined;
+  if (port === 0) return undefined;
   const addr = addrFromBytes(Uint8Array.from(buf.subarray(at + 8, at + 8 + (family === 4 ? 4 : 16))));
   let v6only = false;
   const attrs = message.attrs(INET_DIAG_MSG_BYTES);
   while (attrs.next()) if (attrs.type === INET_DIAG_SKV6ONLY) v6only = attrs.u8() !== 0;
   const where = whereBound(addr, v6only);
   const queue = protocol === IPPROTO_UDP ? {} : { queued: buf.readUInt32LE(at + 56), backlog: buf.readUInt32LE(at + 60) };
-  return { protocol, port, ...where, inode, ...queue };
+  return { protocol, port, ...where, inode: buf.readUInt32LE(at + 68), ...queue };
 }
 
 /** "::" takes both families unless told otherwise (IPV6_V6ONLY). */
