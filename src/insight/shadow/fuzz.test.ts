@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { comparePairs } from "./testing/fuzz/pairs.ts";
 
-const PAIRS = 5000;
+const PAIRS = 3000;
 
 test("random clusters and packets: the model foresees what Services and policies promise", (t) => {
   const seed = Number(process.env["FAIRLEAD_TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));

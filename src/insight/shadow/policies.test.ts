@@ -5,7 +5,7 @@ import { parseAddr } from "#ip";
 import type { Stored } from "#kube";
 import { ICMP, ICMPV6, prepareNetwork, type Question, type RoundTrip, roundTrip, TCP, TCP_FLAGS, UDP, type WalkOptions } from "#model";
 import type { NetworkPolicy } from "#netpol";
-import { type ShadowObjects, shadowNetwork } from "./index.ts";
+import { type ShadowObjects, type ShadowOptions, shadowNetwork } from "./index.ts";
 import { namespace, networkPolicy, node, pod } from "./testing/objects.ts";
 
 const WEB = [{ name: "http", containerPort: 8080 }];
@@ -21,8 +21,10 @@ const OBJECTS: ShadowObjects = {
 
 const ADDRS = { 4: "10.244.2.2", 6: "fd00:10:244:2::2" } as const;
 
-function ask(networkPolicies: readonly Stored<NetworkPolicy>[], more: Partial<Question> = {}, options: WalkOptions = {}): RoundTrip {
-  const network = prepareNetwork(shadowNetwork({ ...OBJECTS, networkPolicies }));
+type Options = WalkOptions & Pick<ShadowOptions, "policyEstablished">;
+
+function ask(networkPolicies: readonly Stored<NetworkPolicy>[], more: Partial<Question> = {}, options: Options = {}): RoundTrip {
+  const network = prepareNetwork(shadowNetwork({ ...OBJECTS, networkPolicies }, options));
   const question: Question = { from: "a/client", protocol: TCP, dst: parseAddr(ADDRS[4]), dstPort: 8080, ...more };
   return roundTrip(network, question, Math.random, { remember: true, ...options });
 }
@@ -76,6 +78,16 @@ describe("a connection that stands", () => {
     assert.equal(say(ask([from(8080)], later, { memory })), "answered by b/server");
     assert.equal(say(ask([closed("b")], later, { memory })), "request ends in node-2: rule");
     assert.equal(say(ask([closed("a")], later, { memory })), "request ends in node-1: rule");
+  });
+
+  test("stays where agents are told to keep it; a new one does not", () => {
+    const policyEstablished = "keep";
+    const { memory: answered } = ask([], later, { memory });
+    assert.equal(
+      say(ask([closed("a"), closed("b")], later, { policyEstablished, ...(answered && { memory: answered }) })),
+      "answered by b/server",
+    );
+    assert.equal(say(ask([closed("b")], {}, { policyEstablished })), "request ends in node-2: rule");
   });
 
   test("is cut in the other direction too: nothing that the server says comes through", () => {
