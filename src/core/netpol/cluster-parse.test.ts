@@ -110,6 +110,8 @@ test("the order: tier, priority, name", () => {
 });
 
 test("nothing throws", () => {
+  const odd = { toString: 0 };
+  assert.equal(parse({ tier: odd, priority: odd, ingress: [{ action: odd, from: [odd] }] }).problems.length, 3);
   fc.assert(
     fc.property(fc.jsonValue(), fc.jsonValue(), fc.jsonValue(), (spec, rules, peer) => {
       const list = [{ action: "Accept", to: [peer], from: [peer], protocols: [peer] }, rules];

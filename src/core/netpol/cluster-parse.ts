@@ -55,12 +55,17 @@ function listOf<T>(value: readonly T[] | null | undefined): readonly T[] {
   return Array.isArray(value) ? value : [];
 }
 
+/** Whatever it is. */
+function shown(value: unknown): string {
+  return JSON.stringify(value) ?? "nothing";
+}
+
 /** A tier that we do not know is asked first: what it denies is denied. */
 function parsePlace(spec: ClusterNetworkPolicy["spec"], report: Report): Pick<ClusterPolicy, "tier" | "priority"> {
   const { tier, priority } = spec ?? {};
-  if (tier !== "Admin" && tier !== "Baseline") report(`spec.tier: "${tier}" is not Admin or Baseline, and counts as Admin`);
+  if (tier !== "Admin" && tier !== "Baseline") report(`spec.tier: ${shown(tier)} is not Admin or Baseline, and counts as Admin`);
   const isNumber = typeof priority === "number" && priority >= 0 && priority <= MAX_PRIORITY;
-  if (!isNumber) report(`spec.priority: ${priority} is not between 0 and ${MAX_PRIORITY}, and counts as 0`);
+  if (!isNumber) report(`spec.priority: ${shown(priority)} is not between 0 and ${MAX_PRIORITY}, and counts as 0`);
   return { tier: tier === "Baseline" ? "baseline" : "admin", priority: isNumber ? priority : 0 };
 }
 
@@ -116,7 +121,7 @@ function parseRule({ direction, index, name, action, from, to, protocols }: Plac
   const place = { direction, index, name };
   try {
     const known = ACTIONS.get(action);
-    if (known === undefined) throw new Unknown(`the action "${action}" is not Accept, Deny or Pass`);
+    if (known === undefined) throw new Unknown(`the action ${shown(action)} is not Accept, Deny or Pass`);
     const rule = {
       ...place,
       action: known,
