@@ -47,11 +47,14 @@ export function decodeRule(message: NetlinkMessage, sets: ReadonlyMap<string, Se
       while (list.next()) decoder.expression(list.nested());
     }
   }
+  comment ??= decoder.comment;
   return { chain, rule: { statements: decoder.statements, handle, ...(comment !== undefined && { comment }) } };
 }
 
 class RuleDecoder {
   readonly statements: Statement[] = [];
+  /** Of iptables over nf_tables, which writes comments as a match of its own that always holds. */
+  comment: string | undefined;
   readonly #sets: ReadonlyMap<string, SetHeader>;
   readonly #family: number;
   readonly #words = new Map<number, Expr>();
@@ -69,6 +72,10 @@ class RuleDecoder {
     while (attrs.next()) {
       if (attrs.type === n.NFTA_EXPR_NAME) name = attrs.string();
       else if (attrs.type === n.NFTA_EXPR_DATA) operands = new Operands(attrs.nested());
+    }
+    if (name === "match" && operands.string(x.XT_MATCH.NAME) === "comment") {
+      this.comment = operands.string(x.XT_MATCH.INFO);
+      return;
     }
     const statement = this.#load(name, operands) ?? this.#statement(name, operands) ?? { kind: "other", name };
     if (statement !== "loaded") this.statements.push(statement);

@@ -9,6 +9,8 @@ export const DYNSET = { SET_NAME: 1, OP: 3, SREG_KEY: 4, SREG_DATA: 5, TIMEOUT: 
 export const DYNSET_OPS = { add: 0, update: 1, delete: 2 } as const;
 export const PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
 export const PAYLOAD_BASES = { link: 0, network: 1, transport: 2 } as const;
+/** enum nft_match_attributes (nf_tables_compat.h). */
+export const XT_MATCH = { NAME: 1, INFO: 3 } as const;
 export const META = { DREG: 1, KEY: 2, SREG: 3 } as const;
 export const META_NUMBERS = {
   protocol: 1,
