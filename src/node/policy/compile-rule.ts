@@ -6,8 +6,17 @@
 
 import { createHash } from "node:crypto";
 import { FAMILIES, type Family, formatAddr } from "#ip";
-import { type Cluster, countsForNames, isSelectedPeer, type PodFacts, type Policy, type PolicyRule, type PortInterval } from "#netpol";
-import { concat, type Expr, type Interval, inSet, type NftSet, ofFamily, type Rule, type SetHeader, type Statement } from "#nft";
+import {
+  type Cluster,
+  countsForNames,
+  isSelectedPeer,
+  type PeerSelector,
+  type PodFacts,
+  type Policy,
+  type PolicyRule,
+  type PortInterval,
+} from "#netpol";
+import { concat, type Expr, equals, type Interval, inSet, type NftSet, ofFamily, type Rule, type SetHeader, type Statement } from "#nft";
 import { addrType, DESTINATION_PORT, destinationOf, PROTOCOL, sourceOf } from "./layout.ts";
 import { addrElement, type Keyed, LiveSet } from "./live-set.ts";
 import { EVERY_POD, type PodIndex, type Scope, scopeOf } from "./scope.ts";
@@ -63,6 +72,8 @@ export interface RuleInput {
   readonly cluster: IndexedCluster;
   /** Another one gives its sets other names: see parts.ts. */
   readonly version?: number;
+  /** Sets of peers by name: rules that mean the same pods have one. New ones are put in. */
+  readonly shared?: Map<string, LiveSet>;
 }
 
 export function compileRule(input: RuleInput): CompiledRule {
@@ -114,34 +125,55 @@ export class RuleSets {
     this.sets.push({ ...set, comment: this.#comment });
   }
 
-  follow(header: SetHeader, scopes: readonly Scope[], elementsOf: (pod: PodFacts) => readonly Keyed[]): LiveSet {
-    const live = new LiveSet({ header: { ...header, comment: this.#comment }, scopes, elementsOf });
+  use(live: LiveSet): void {
     this.live.push(live);
     this.sets.push(live.set);
+  }
+
+  follow(header: SetHeader, scopes: readonly Scope[], elementsOf: (pod: PodFacts) => readonly Keyed[]): LiveSet {
+    const live = new LiveSet({ header: { ...header, comment: this.#comment }, scopes, elementsOf });
+    this.use(live);
     return live;
   }
 }
 
-function compilePeers({ policy, rule, cluster }: RuleInput, sets: RuleSets): readonly Condition[] {
+function compilePeers(input: RuleInput, sets: RuleSets): readonly Condition[] {
+  const { rule } = input;
   if (rule.peers === undefined) return ALWAYS;
   const { selectors, blocks } = rule.peers;
   const conditions: Condition[] = [];
-  const scopes = selectors.map((selector) => scopeOf(selector, policy.namespace));
-  const live: LiveSet[] = [];
+  const fresh: LiveSet[] = [];
   for (const family of FAMILIES) {
     const peer = rule.direction === "ingress" ? sourceOf(family) : destinationOf(family);
-    const key = [addrType(family)];
     if (selectors.length > 0) {
-      const name = sets.name(`pods${family}`, selectors);
-      const elementsOf = (pod: PodFacts): Keyed[] =>
-        isSelectedPeer(policy, rule, pod, cluster.namespaces) ? addrElements(pod, family) : [];
-      live.push(sets.follow({ name, key }, scopes, elementsOf));
-      conditions.push({ family, statements: [inSet(peer, name)] });
+      const { live, isNew } = podsOf(input, selectors, family);
+      if (isNew) fresh.push(live);
+      sets.use(live);
+      conditions.push({ family, statements: [inSet(peer, live.set.name)] });
     }
     conditions.push(...inBlocks(blocks?.[family] ?? [], { family, peer }, sets));
   }
-  fill(live, peersOf(policy, rule, cluster));
+  fill(fresh, peersOf(input.policy, rule, input.cluster));
   return conditions;
+}
+
+/** The set of the pods that are meant, whoever means them: a pod that comes or goes is one element, in however many rules it is a peer. */
+function podsOf(
+  { policy, rule, cluster, version = 0, shared }: RuleInput,
+  selectors: readonly PeerSelector[],
+  family: Family,
+): { readonly live: LiveSet; readonly isNew: boolean } {
+  const isOwn = selectors.some(({ namespaces }) => namespaces === undefined);
+  const name = `pods${family}-${digest(JSON.stringify([selectors, isOwn ? policy.namespace : "", version]))}`;
+  const known = shared?.get(name);
+  if (known !== undefined) return { live: known, isNew: false };
+  const live = new LiveSet({
+    header: { name, key: [addrType(family)], comment: "peers of the rules that look here" },
+    scopes: selectors.map((selector) => scopeOf(selector, policy.namespace)),
+    elementsOf: (pod) => (isSelectedPeer(policy, rule, pod, cluster.namespaces) ? addrElements(pod, family) : []),
+  });
+  shared?.set(name, live);
+  return { live, isNew: true };
 }
 
 /** None where there is no interval. */
@@ -192,7 +224,11 @@ function compilePorts({ policy, rule, cluster }: RuleInput, sets: RuleSets): rea
 
 /** None where there is no number. */
 export function atNumbers(numbers: readonly PortInterval[], sets: RuleSets): Condition[] {
-  if (numbers.length === 0) return [];
+  const [only, ...others] = numbers;
+  if (only === undefined) return [];
+  // The kernel looks a set up by its name among all of them whenever a rule is written: most rules need none for their port.
+  if (others.length === 0 && only.first === only.last)
+    return [{ family: undefined, statements: [equals(PROTOCOL, only.protocol), equals(DESTINATION_PORT, only.first)] }];
   const name = sets.name("ports", numbers);
   const elements = numbers.map(({ protocol, first, last }) => ({ key: [protocol, first === last ? first : { first, last }] }));
   sets.fixed({ name, key: ["inet_proto", "inet_service"], flags: ["interval"], elements });

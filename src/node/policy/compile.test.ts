@@ -227,7 +227,10 @@ test("a pod of the node that the API does not know is closed", () => {
 test("names at their limits stay apart, and fit", () => {
   const long = "n".repeat(252);
   const text = formatTable(
-    tableOf([policy(`x/${long}a`, { ingress: [{ ports: [{ port: 1 }] }] }), policy(`x/${long}b`, { ingress: [{ ports: [{ port: 2 }] }] })]),
+    tableOf([
+      policy(`x/${long}a`, { ingress: [{ ports: [{ port: 1 }, { port: 9 }] }] }),
+      policy(`x/${long}b`, { ingress: [{ ports: [{ port: 2 }, { port: 9 }] }] }),
+    ]),
   );
   assert.equal(new Set(text.match(/ingress-[0-9a-f]{16}-0-ports/g)).size, 2);
   for (const [, comment = ""] of text.matchAll(/comment "(.*)"/g)) assert.ok(comment.length < 128, comment);

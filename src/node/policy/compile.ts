@@ -6,6 +6,7 @@ import type { Chain, Element, NftSet, SetHeader, Table, Verdict } from "#nft";
 import { clusterRuleId, compileClusterRule } from "./compile-cluster-rule.ts";
 import { type CompiledRule, compileRule, digest, type IndexedCluster, ruleId } from "./compile-rule.ts";
 import { type Established, isolationMap, refuse, selfSet, skeletonChains, TABLE, UNKNOWN_CHAIN } from "./layout.ts";
+import type { LiveSet } from "./live-set.ts";
 import { denyChains, rulesFor, type TierGroup, tierChain, tierGroup } from "./tiers.ts";
 import type { Subject } from "./types.ts";
 
@@ -27,6 +28,8 @@ export interface CompileInput {
   readonly versions?: ReadonlyMap<string, number>;
   /** Chains of groups as they were written, by name, which says all of it; brought up to date as `known` is. */
   readonly chains?: Map<string, Chain>;
+  /** Sets that rules share, by name; `known` keeps them up to date. */
+  readonly shared?: Map<string, LiveSet>;
   /** Default: cut. */
   readonly established?: Established;
 }
@@ -80,7 +83,7 @@ export function compile(input: CompileInput): Desired {
   const table: Table = {
     ...TABLE,
     comment: "NetworkPolicy, by Fairlead",
-    sets: [...sets, ...[...rules.values()].flatMap(({ sets: own }) => own)],
+    sets: [...sets, ...new Set([...rules.values()].flatMap(({ sets: own }) => own))],
     chains: [...inner, ...groupChains(groups, rules, input.chains), ...base],
   };
   const refusing = new Map([...groups.policies.values()].map(({ chain, policies }) => [chain, policies.map(({ key }) => key)]));
@@ -162,14 +165,14 @@ function groupOf(
   return chain;
 }
 
-function rulesOf(groups: Groups, { cluster, known, versions }: CompileInput): Map<string, CompiledRule> {
+function rulesOf(groups: Groups, { cluster, known, versions, shared = new Map() }: CompileInput): Map<string, CompiledRule> {
   const rules = new Map<string, CompiledRule>();
   for (const { direction, policies } of groups.policies.values()) {
     for (const policy of policies) {
       for (const rule of policy.rules) {
         const id = ruleId(policy, rule);
         if (rule.direction !== direction || rules.has(id)) continue;
-        const made = known.get(id) ?? compileRule({ policy, rule, cluster, version: versions?.get(id) ?? 0 });
+        const made = known.get(id) ?? compileRule({ policy, rule, cluster, shared, version: versions?.get(id) ?? 0 });
         rules.set(id, made);
       }
     }

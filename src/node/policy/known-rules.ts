@@ -9,31 +9,24 @@ import { type Scope, scopesOf } from "./scope.ts";
 export class KnownRules extends Map<string, CompiledRule> {
   readonly #byScope = new Map<Scope, Set<LiveSet>>();
   readonly #changed = new Set<LiveSet>();
+  /** How many rules have it. */
+  readonly #users = new Map<LiveSet, number>();
+  /** By name, those that a rule more may use. */
+  readonly shared: Map<string, LiveSet> = new Map();
 
   override set(id: string, rule: CompiledRule): this {
     this.delete(id);
-    for (const live of rule.live) {
-      for (const scope of live.scopes) this.#byScope.set(scope, (this.#byScope.get(scope) ?? new Set<LiveSet>()).add(live));
-    }
+    for (const live of rule.live) this.#use(live);
     return super.set(id, rule);
   }
 
   override delete(id: string): boolean {
-    for (const live of this.get(id)?.live ?? []) {
-      this.#changed.delete(live);
-      for (const scope of live.scopes) {
-        const own = this.#byScope.get(scope);
-        own?.delete(live);
-        if (own?.size === 0) this.#byScope.delete(scope);
-      }
-    }
+    for (const live of this.get(id)?.live ?? []) this.#release(live);
     return super.delete(id);
   }
 
   override clear(): void {
-    super.clear();
-    this.#byScope.clear();
-    this.#changed.clear();
+    for (const id of [...this.keys()]) this.delete(id);
   }
 
   /** To be called with the labels that the namespace had when the pod was added. */
@@ -69,8 +62,33 @@ export class KnownRules extends Map<string, CompiledRule> {
 
   get elementCount(): number {
     let sum = 0;
-    for (const { live } of this.values()) for (const { size } of live) sum += size;
+    for (const { size } of this.#users.keys()) sum += size;
     return sum;
+  }
+
+  #use(live: LiveSet): void {
+    const users = this.#users.get(live) ?? 0;
+    this.#users.set(live, users + 1);
+    if (users > 0) return;
+    this.shared.set(live.set.name, live);
+    this.#note(live);
+    for (const scope of live.scopes) this.#byScope.set(scope, (this.#byScope.get(scope) ?? new Set<LiveSet>()).add(live));
+  }
+
+  #release(live: LiveSet): void {
+    const users = (this.#users.get(live) ?? 1) - 1;
+    if (users > 0) {
+      this.#users.set(live, users);
+      return;
+    }
+    this.#users.delete(live);
+    this.#changed.delete(live);
+    if (this.shared.get(live.set.name) === live) this.shared.delete(live.set.name);
+    for (const scope of live.scopes) {
+      const own = this.#byScope.get(scope);
+      own?.delete(live);
+      if (own?.size === 0) this.#byScope.delete(scope);
+    }
   }
 
   /** Each once: a pod in two of a set's scopes is one pod. */

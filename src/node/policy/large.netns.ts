@@ -38,7 +38,7 @@ test("25,000 peers come, go, and come back", async () => {
   const policies = startPolicies({ client, nodeName: "node-1", nft, logger: silentLogger });
   policies.open([{ containerId: "c", namespace: "x", name: "server", uid, addrs: [parseAddr("10.244.1.1")] }]);
 
-  const peers = (): number | undefined => nft.list(TABLE)?.sets.find(({ name }) => name.includes("-pods4-"))?.elements.length;
+  const peers = (): number | undefined => nft.list(TABLE)?.sets.find(({ name }) => name.startsWith("pods4-"))?.elements.length;
   await policies.ready;
   assert.equal(peers(), PEERS);
   for (const [team, expected] of [

@@ -62,9 +62,9 @@ function bench(): Bench {
 test("a peer more, a peer less: two elements", () => {
   const one = bench();
   one.state.setPod(peer(99));
-  assert.deepEqual(one.steps(), ["add elements ingress-#-0-pods4 10.244.1.99", "add elements ingress-#-0-pods6 fd00:10:244:1::63"]);
+  assert.deepEqual(one.steps(), ["add elements pods4-# 10.244.1.99", "add elements pods6-# fd00:10:244:1::63"]);
   one.state.removePod("x/peer-99");
-  assert.deepEqual(one.steps(), ["delete elements ingress-#-0-pods4 10.244.1.99", "delete elements ingress-#-0-pods6 fd00:10:244:1::63"]);
+  assert.deepEqual(one.steps(), ["delete elements pods4-# 10.244.1.99", "delete elements pods6-# fd00:10:244:1::63"]);
 });
 
 test("what does not matter to a rule writes nothing", () => {
@@ -103,8 +103,8 @@ test("a policy that changes gets a chain that says it; one that goes takes all o
     "flush chain ingress-#",
     "delete elements ingress4 10.244.1.1 : jump ingress-#",
     "delete elements ingress6 fd00:10:244:1::1 : jump ingress-#",
-    "delete set ingress-#-0-pods4",
-    "delete set ingress-#-0-pods6",
+    "delete set pods4-#",
+    "delete set pods6-#",
     "add set ingress-#-0-blocks4",
     "add chain ingress-#",
     "add elements ingress4 10.244.1.1 : jump ingress-#",

@@ -57,7 +57,16 @@ export class PolicyState {
     const { policies, pods, namespaces, known } = this;
     const cluster = { pods, namespaces, index: this.#index, nodes: [...this.#nodes.values()] };
     const clusterPolicies = [...this.#clusterPolicies.values()].sort(compareClusterPolicies);
-    return { subjects: this.subjects(), policies, clusterPolicies, cluster, known, versions: this.#versions, chains: this.#chains };
+    return {
+      subjects: this.subjects(),
+      policies,
+      clusterPolicies,
+      cluster,
+      known,
+      versions: this.#versions,
+      chains: this.#chains,
+      shared: this.known.shared,
+    };
   }
 
   /** The rules that have these sets get others in their place, whatever they hold: see parts.ts. */
