@@ -188,6 +188,38 @@ describe("life", () => {
     await hood.client.delete(CLUSTER_NETWORK_POLICIES, { name: "quarantine" });
   });
 
+  test("an agent that comes back changes nothing; what policies select it closes before a pod is let in", async () => {
+    const nodes = { action: "Deny", to: [{ nodes: {} }] };
+    const ingress = [
+      { action: "Pass", from: [named("friend")] },
+      { action: "Deny", from: [ALL] },
+    ];
+    await cluster("guard", { ...forServer, ingress, egress: [nodes] });
+    await cluster("base", {
+      tier: "Baseline",
+      ingress: [{ action: "Accept", from: [ALL], protocols: [{ destinationNamedPort: "http" }] }],
+    });
+    const { nft } = hood.world.options;
+    const found = nft.list(TABLE);
+    policies.stop();
+    const generation = nft.generation();
+    policies = hood.start([server, friend, stranger].map(({ local }) => local));
+    await policies.ready;
+    assert.equal(nft.generation(), generation);
+    assert.deepEqual(nft.list(TABLE), found);
+    const to = formatAddr(server.addrs[0] ?? assert.fail());
+    assert.deepEqual([await reaches(friend, to, PORT, true), await reaches(stranger, to, PORT, false)], [{ tcp: true, udp: true }, NOBODY]);
+    const late = hood.pod("y/server");
+    hood.client.seed(CLUSTER_NETWORK_POLICIES, {
+      ...clusterPolicy("late", { ...forServer, egress: [{ action: "Deny", to: [ALL] }] }),
+      metadata: { name: "late" },
+    });
+    here.add("late");
+    await policies.add(late.local);
+    assert.deepEqual(await reaches(late, formatAddr(friend.addrs[0] ?? assert.fail()), PORT, false), NOBODY);
+    policies.del(late.local.containerId);
+  });
+
   test("an API without the kind: no such policies, and all else as ever", async () => {
     const absent = new ApiError("list", { code: 404, reason: "NotFound", message: "404 page not found" });
     const client: Client = new Proxy<Client>(hood.client, {
