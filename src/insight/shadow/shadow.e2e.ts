@@ -4,7 +4,7 @@ import { after, before, suite, test } from "node:test";
 import type { Pod } from "kubernetes-types/core/v1";
 import { createInformer, type Informer } from "#client";
 import { parsePrefix } from "#ip";
-import { type KubeObject, NETWORK_POLICIES, PODS, SERVICES } from "#kube";
+import { CLUSTER_NETWORK_POLICIES, type ClusterNetworkPolicy, type KubeObject, NETWORK_POLICIES, PODS, SERVICES } from "#kube";
 import { mergeReports } from "#observe";
 import { clusterPaths, sandboxObserver } from "#sandbox";
 import { gatherReports, listObjects, nodeDoor, type ObserverDoor } from "#trace";
@@ -67,6 +67,25 @@ const POLICIES: readonly KubeObject[] = [
   }),
 ];
 
+const TIERS: Omit<ClusterNetworkPolicy, "metadata"> & { metadata: { name: string } } = {
+  apiVersion: "policy.networking.k8s.io/v1alpha2",
+  kind: "ClusterNetworkPolicy",
+  metadata: { name: "tiers" },
+  spec: {
+    tier: "Admin",
+    priority: 10,
+    subject: { pods: { podSelector: { matchLabels: { app: "two" } } } },
+    ingress: [{ action: "Deny", from: [{ namespaces: { matchLabels: { "kubernetes.io/metadata.name": "kube-system" } } }] }],
+    egress: [
+      {
+        action: "Accept",
+        to: [{ nodes: {} }, { networks: ["203.0.113.0/24"] }],
+        protocols: [{ tcp: { destinationPort: { number: 80 } } }],
+      },
+    ],
+  },
+};
+
 for (const overlay of ["vxlan", "host-gw"] as const) {
   suite(`the shadow of a running cluster over ${overlay}`, () => {
     let cluster: TestCluster;
@@ -78,6 +97,7 @@ for (const overlay of ["vxlan", "host-gw"] as const) {
       pods = createInformer(client, PODS);
       for (const service of SERVICES_OF) await client.create(SERVICES, service);
       for (const policy of POLICIES) await client.create(NETWORK_POLICIES, policy);
+      await client.create(CLUSTER_NETWORK_POLICIES, TIERS);
       for (const pod of [server("one", "node-1"), server("two", "node-2"), server("exposed", "node-2", { hostPort: 8000 })])
         await client.create(PODS, pod);
       for (const name of ["one", "two", "exposed"]) await untilReady(pods, `default/${name}`);
