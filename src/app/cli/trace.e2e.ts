@@ -47,6 +47,18 @@ suite("trace", () => {
     }
   });
 
+  test("the command: text or JSON, and what its exit code says", async () => {
+    const said = (...args: string[]) => world.cluster.fairlead("trace", ...args);
+    const json = await said("web", "svc/db", "-o", "json");
+    assert.deepEqual([json.code, (JSON.parse(json.stdout) as Trace).verdict], [0, "allowed"], json.stderr);
+    const closed = await said("web", "pod/db", "--port", "9999", "--no-probe");
+    assert.equal(closed.code, 1, closed.stderr);
+    assert.match(closed.stdout, /refused \(predicted\): nobody listens at 9999\/tcp in default\/db\n$/);
+    const nobody = await said("nobody", "db");
+    assert.equal(nobody.code, 2);
+    assert.match(nobody.stderr, /there is no pod default\/nobody/);
+  });
+
   test("what the model does not know is told as a difference, with the table", async () => {
     const chain = "add chain netdev theirs c { type filter hook ingress device cni0 priority 0; policy drop; }";
     await world.run("node-1", "nft", `add table netdev theirs; ${chain}`);
@@ -69,9 +81,11 @@ suite("trace", () => {
     const one = dns?.cause === undefined ? leg : dns.leg;
     if (one === undefined) return { predicted: cause?.code ?? "none", observed: cause?.code ?? "none" };
     const isDns = dns?.cause !== undefined;
-    const of = (found: Cause | undefined): string => (found === undefined ? "none" : isDns ? "dns blocked" : found.code);
+    const inDns = ({ verdict }: { readonly verdict: string }): string => (verdict === "refused" ? "dns refused" : "dns blocked");
+    const of = (side: { readonly cause?: Cause; readonly verdict: string } | undefined): string =>
+      side?.cause === undefined ? "none" : isDns ? inDns(side) : side.cause.code;
     if (dns?.cause?.code === "no such name") return { predicted: "not foreseen", observed: "no such name" };
-    return { predicted: of(one.predicted.cause), observed: of(one.observed?.cause) };
+    return { predicted: of(one.predicted), observed: of(one.observed) };
   }
 
   async function heard(fault: Fault, question: RawQuestion): Promise<void> {

@@ -1,4 +1,5 @@
 // What can be wrong on the way of a packet: how it is staged, what is asked, and the true cause that a trace must name. For tests.
+import { ROOT } from "./cluster.ts";
 import { POLICIES } from "./trace-policy-faults.ts";
 import { commands, type Fault, listening, objects, toDb } from "./trace-staging.ts";
 import { HTTP, pod, service, type TraceWorld } from "./trace-world.ts";
@@ -83,6 +84,17 @@ const SERVICES: readonly Fault[] = [
     question: { from: "web", to: "198.51.100.7:80" },
     cause: "source range",
     says: /192\.0\.2\.0\/24/,
+  },
+  {
+    name: "DNS refused",
+    stage: async (world) => {
+      await world.apply(pod("asker", "node-1", { spec: { dnsPolicy: "None", dnsConfig: { nameservers: ["172.18.0.12"] } } }));
+      await world.ready("default/asker");
+    },
+    undo: (world) => world.remove(pod("asker", "node-1")),
+    question: { from: "asker", to: "db.default.svc.cluster.local.", port: "80" },
+    cause: "dns refused",
+    says: /nobody listens at 53\/udp/,
   },
   {
     name: "pod not started",
@@ -272,4 +284,23 @@ const PATHS: readonly Fault[] = [
   },
 ];
 
-export const FAULTS: readonly Fault[] = [...POLICIES, ...SERVICES, ...SOCKETS, ...PATHS];
+const FILL = `${ROOT}src/io/linux/testing/fill-conntrack.ts`;
+
+/** A pod's own table, so that the node goes on: only namespaces that ask for connections have one. */
+const FULL: Fault = {
+  name: "connection table full",
+  stage: async (world) => {
+    const chain = "add chain ip asks c { type filter hook input priority 0; }";
+    await world.run("pod/db", "nft", `add table ip asks; ${chain}; add rule ip asks c ct state new accept`);
+    await world.run("pod/db", process.execPath, FILL, "fill");
+  },
+  undo: async (world) => {
+    await world.run("pod/db", process.execPath, FILL, "flush");
+    await world.run("pod/db", "nft", "delete table ip asks");
+  },
+  question: toDb,
+  cause: "conntrack full",
+  says: /connection table of default\/db is full/,
+};
+
+export const FAULTS: readonly Fault[] = [...POLICIES, ...SERVICES, ...SOCKETS, ...PATHS, FULL];

@@ -14,6 +14,8 @@ export interface TraceWorld extends AsyncDisposable {
   readonly cluster: TestCluster;
   /** `namespace/name` of a pod, and its addresses, IPv4 first. */
   addrs(pod: string): readonly string[];
+  /** Resolves when the pod is Ready. */
+  ready(pod: string): Promise<unknown>;
   apply(...objects: readonly KubeObject[]): Promise<void>;
   remove(...objects: readonly KubeObject[]): Promise<void>;
   /** What `TestCluster.inside` takes, for a node or `pod/NAME`. */
@@ -68,6 +70,7 @@ export async function startTraceWorld(): Promise<TraceWorld> {
   const world: TraceWorld = {
     cluster,
     addrs: (key) => (pods.get(key)?.status?.podIPs ?? []).map(({ ip }) => ip ?? ""),
+    ready: (key) => untilReady(pods, key),
     ...changing(cluster.client),
     ...acting(cluster),
     ...(await asking(cluster)),
