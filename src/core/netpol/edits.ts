@@ -4,27 +4,33 @@ import { parseClusterPolicy } from "./cluster-parse.ts";
 import type { ClusterPolicy } from "./cluster-types.ts";
 import type { Edit, Flow, FlowEnd, World } from "./judge-types.ts";
 import { parsePolicy } from "./parse.ts";
-import type { NetworkPolicy, PodFacts, Policy } from "./types.ts";
+import type { NetworkPolicy, Policy } from "./types.ts";
 
-/** As the world would be. Edits of what is not there change nothing. */
+/** As the world would be. Edits of what is not there change nothing; what has not changed is the same object. */
 export function applyEdits(world: World, edits: readonly Edit[]): World {
-  const pods = new Map<string, PodFacts>(world.cluster.pods);
-  const namespaces = new Map(world.cluster.namespaces);
-  const policies = new Map(world.policies);
-  let clusterPolicies = world.clusterPolicies ?? [];
-  for (const edit of edits) {
-    if (edit.kind === "insert") {
-      clusterPolicies = clusterPolicies.map((policy) => withInsert(policy, edit));
-      applyInsert(policies, edit);
-    } else if (edit.object === "Namespace") {
-      const labels = namespaces.get(edit.name);
-      if (labels !== undefined) namespaces.set(edit.name, relabelled(labels, edit));
-    } else {
-      const pod = pods.get(edit.name);
-      if (pod !== undefined) pods.set(edit.name, { ...pod, labels: relabelled(pod.labels, edit) });
-    }
+  return edits.reduce(applyEdit, world);
+}
+
+function applyEdit(world: World, edit: Edit): World {
+  const { cluster, policies, clusterPolicies = [] } = world;
+  if (edit.kind === "insert") {
+    if (edit.policy.kind === "ClusterNetworkPolicy")
+      return { ...world, clusterPolicies: clusterPolicies.map((one) => withInsert(one, edit)) };
+    const after = new Map(policies);
+    applyInsert(after, edit);
+    return { ...world, policies: after };
   }
-  return { ...world, cluster: { ...world.cluster, pods, namespaces }, policies, clusterPolicies };
+  if (edit.object === "Namespace") {
+    const labels = cluster.namespaces.get(edit.name);
+    if (labels === undefined) return world;
+    return { ...world, cluster: { ...cluster, namespaces: new Map(cluster.namespaces).set(edit.name, relabelled(labels, edit)) } };
+  }
+  const pod = cluster.pods.get(edit.name);
+  if (pod === undefined) return world;
+  return {
+    ...world,
+    cluster: { ...cluster, pods: new Map(cluster.pods).set(edit.name, { ...pod, labels: relabelled(pod.labels, edit) }) },
+  };
 }
 
 /** The same flow with what is now known of its pods. */
@@ -41,14 +47,13 @@ function relabelled(labels: Readonly<Record<string, string>>, { set, remove }: E
 }
 
 function withInsert(policy: ClusterPolicy, edit: Extract<Edit, { kind: "insert" }>): ClusterPolicy {
-  if (edit.policy.kind !== "ClusterNetworkPolicy" || edit.policy.key !== policy.name) return policy;
+  if (edit.policy.key !== policy.name) return policy;
   const { spec } = insertInto({ spec: policy.spec }, edit.path, edit.value) as { spec: NonNullable<ClusterPolicy["spec"]> };
   const metadata = { name: policy.name, uid: "", resourceVersion: "", creationTimestamp: "" };
   return parseClusterPolicy({ apiVersion: "policy.networking.k8s.io/v1alpha2", kind: "ClusterNetworkPolicy", metadata, spec });
 }
 
 function applyInsert(policies: Map<string, ReadonlyMap<string, Policy>>, edit: Extract<Edit, { kind: "insert" }>): void {
-  if (edit.policy.kind !== "NetworkPolicy") return;
   const [namespace = "", name = ""] = edit.policy.key.split("/");
   const own = policies.get(namespace);
   const policy = own?.get(edit.policy.key);

@@ -1,120 +1,56 @@
 // What edits open besides: every pair of pods whose answer may change, before and after. Pure.
-import { type Addr, addrEquals, type Family } from "#ip";
-import { clusterPorts, clusterSteps, matchesClusterPeer } from "./cluster-decide.ts";
-import { selectsPod } from "./cluster-select.ts";
-import type { ClusterTier } from "./cluster-types.ts";
+//
+// Pods of which no policy could tell one from the other are one class, and pairs of classes are judged: replicas cost nothing.
+import type { Addr, Family } from "#ip";
+import { allowedPorts, type Ends } from "./allowed-ports.ts";
+import { clusterSteps, matchesClusterPeer } from "./cluster-decide.ts";
 import { applyEdits } from "./edits.ts";
 import type { Edit, Flow, FlowEnd, Opened, World } from "./judge-types.ts";
-import { endsOf, isolatingPolicies, matchesPeer, portOfName, subjectOf } from "./match.ts";
-import { EVERYTHING, intersectPorts, isEmptyPorts, NO_PORTS, type PortSet, portSet, subtractPorts, unionPorts } from "./port-sets.ts";
-import { selects } from "./select.ts";
-import { type RuleTerms, termsOf } from "./terms.ts";
-import type { Direction, PodFacts, Policy } from "./types.ts";
+import { isolatingPolicies, matchesPeer } from "./match.ts";
+import { type PodClass, podClasses } from "./pod-classes.ts";
+import { isEmptyPorts, NO_PORTS, type PortSet, portSet, subtractPorts } from "./port-sets.ts";
+import { termsOf } from "./terms.ts";
+import type { Direction, PodFacts } from "./types.ts";
 
-type Ends = Pick<Flow, "from" | "to">;
-
-/** All ports at which the one end may reach the other. */
-export function allowedPorts(world: World, ends: Ends): PortSet {
-  return intersectPorts(portsOfDirection(world, ends, "egress"), portsOfDirection(world, ends, "ingress"));
-}
-
-function portsOfDirection(world: World, ends: Ends, direction: Direction): PortSet {
-  const { own, other } = endsOf({ ...ends, protocol: 0 }, direction);
-  const subject = subjectOf(own);
-  if (subject === undefined || addrEquals(own.addr, other.addr) || other.isOwnNode === true) return EVERYTHING;
-  const admin = askTier(world, ends, { tier: "admin", direction }, EVERYTHING);
-  if (isEmptyPorts(admin.open)) return admin.accepted;
-  const isolating = isolatingPolicies(world, subject, direction);
-  if (isolating.length > 0)
-    return unionPorts(admin.accepted, intersectPorts(admin.open, portsOfPolicies(world, ends, { isolating, direction })));
-  const baseline = askTier(world, ends, { tier: "baseline", direction }, admin.open);
-  return unionPorts(admin.accepted, unionPorts(baseline.accepted, baseline.open));
-}
-
-/** `open`: what the tier leaves to those after it. */
-function askTier(
-  world: World,
-  ends: Ends,
-  at: { readonly tier: ClusterTier; readonly direction: Direction },
-  asked: PortSet,
-): { readonly accepted: PortSet; readonly open: PortSet } {
-  const { own, other } = endsOf({ ...ends, protocol: 0 }, at.direction);
-  let [rest, accepted, passed] = [asked, NO_PORTS, NO_PORTS];
-  for (const step of own.pod === undefined ? [] : clusterSteps(world, own.pod, at)) {
-    if (!matchesClusterPeer(world, step.rule, other)) continue;
-    const ports = intersectPorts(rest, clusterPorts(world, step, ends.to));
-    rest = subtractPorts(rest, ports);
-    if (step.rule.action === "accept") accepted = unionPorts(accepted, ports);
-    if (step.rule.action === "pass") passed = unionPorts(passed, ports);
-  }
-  return { accepted, open: unionPorts(rest, passed) };
-}
-
-function portsOfPolicies(
-  world: World,
-  ends: Ends,
-  { isolating, direction }: { readonly isolating: readonly Policy[]; readonly direction: Direction },
-): PortSet {
-  const { other } = endsOf({ ...ends, protocol: 0 }, direction);
-  let ports = NO_PORTS;
-  for (const policy of isolating) {
-    for (const rule of termsOf(policy)) {
-      if (rule.direction !== direction) continue;
-      const isPeer = rule.peers?.some((term) => matchesPeer(world, policy, term, other)) ?? true;
-      if (isPeer) ports = unionPorts(ports, portsOfRule(rule, ends.to));
-    }
-  }
-  return ports;
-}
-
-function portsOfRule({ ports }: RuleTerms, destination: FlowEnd): PortSet {
-  if (ports === undefined) return EVERYTHING;
-  return portSet(
-    ports.flatMap((term) => {
-      if (term.kind === "nothing") return [];
-      if (term.kind === "numbers") return [term.interval];
-      const port = portOfName(term, destination);
-      return port === undefined ? [] : [{ protocol: term.protocol, first: port, last: port }];
-    }),
-  );
-}
+const FAMILIES: readonly Family[] = [4, 6];
 
 /** Without `flow` itself, in either family. Exact over the pods of the cluster that have addresses of their own. */
 export function openedBy(world: World, edits: readonly Edit[], flow?: Flow): Opened[] {
   const after = applyEdits(world, edits);
   const opened = new Map<string, Opened>();
-  const asked = flow === undefined ? undefined : portsOfFlow(flow);
-  for (const [fromKey, toKey] of affectedPairs(world, after, edits)) {
-    for (const family of [4, 6] as const) {
-      const difference = differenceOf([world, after], [fromKey, toKey], family);
-      const isAsked = flow?.from.pod?.key === fromKey && flow.to.pod?.key === toKey && asked !== undefined;
-      note(opened, isAsked ? subtractPorts(difference, asked) : difference, { from: fromKey, to: toKey, family });
+  for (const [from, to] of affectedPairs(world, after, edits)) {
+    for (const family of FAMILIES) {
+      const difference = differenceOf([world, after], [from.example, to.example], family);
+      if (!isEmptyPorts(difference)) noteAll(opened, { from, to, family, difference, flow });
     }
   }
   return [...opened.values()].toSorted((a, b) => compare(a.from, b.from) || compare(a.to, b.to));
-}
-
-function portsOfFlow({ protocol, port }: Flow): PortSet {
-  return port === undefined ? { ...NO_PORTS, other: true } : portSet([{ protocol, first: port, last: port }]);
 }
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function differenceOf([before, after]: readonly [World, World], [from, to]: readonly [string, string], family: Family): PortSet {
-  const ends = (world: World): Ends | undefined => {
-    const [a, b] = [endOf(world, from, family), endOf(world, to, family)];
-    return a === undefined || b === undefined ? undefined : { from: a, to: b };
-  };
-  const [then, now] = [ends(before), ends(after)];
-  return then === undefined || now === undefined ? NO_PORTS : subtractPorts(allowedPorts(after, now), allowedPorts(before, then));
+interface Difference {
+  readonly from: PodClass;
+  readonly to: PodClass;
+  readonly family: Family;
+  readonly difference: PortSet;
+  readonly flow: Flow | undefined;
 }
 
-function endOf({ cluster }: World, key: string, family: Family): FlowEnd | undefined {
-  const pod = cluster.pods.get(key);
-  const addr: Addr | undefined = pod?.addrs.find((own) => own.family === family);
-  return pod === undefined || addr === undefined ? undefined : { pod, addr };
+function noteAll(opened: Map<string, Opened>, { from, to, family, difference, flow }: Difference): void {
+  for (const a of from.keys) {
+    for (const b of to.keys) {
+      if (a === b) continue;
+      const isAsked = flow !== undefined && flow.from.pod?.key === a && flow.to.pod?.key === b;
+      note(opened, isAsked ? subtractPorts(difference, portsOfFlow(flow)) : difference, { from: a, to: b, family });
+    }
+  }
+}
+
+function portsOfFlow({ protocol, port }: Flow): PortSet {
+  return port === undefined ? { ...NO_PORTS, other: true } : portSet([{ protocol, first: port, last: port }]);
 }
 
 function note(opened: Map<string, Opened>, { ranges, other }: PortSet, at: { from: string; to: string; family: Family }): void {
@@ -127,23 +63,83 @@ function note(opened: Map<string, Opened>, { ranges, other }: PortSet, at: { fro
   if (other) put("other", 0, 0);
 }
 
-/** Of a rule only what its policy's own pods may do changes; of a label, what its pods may do and what others may with them. */
-function* affectedPairs(world: World, after: World, edits: readonly Edit[]): Generator<readonly [string, string]> {
-  const pods = [...world.cluster.pods.values()].filter(({ isPeer }) => isPeer);
-  const changed = new Set(edits.flatMap((edit) => pods.filter((pod) => isAffected(world, after, edit, pod)).map(({ key }) => key)));
-  for (const from of pods) {
-    for (const to of pods) if (from.key !== to.key && (changed.has(from.key) || changed.has(to.key))) yield [from.key, to.key];
-  }
+function differenceOf([before, after]: readonly [World, World], [from, to]: readonly [PodFacts, PodFacts], family: Family): PortSet {
+  const ends = (world: World): Ends | undefined => {
+    const [a, b] = [endOf(world, from, family), endOf(world, to, family)];
+    return a === undefined || b === undefined ? undefined : { from: a, to: b };
+  };
+  const [then, now] = [ends(before), ends(after)];
+  return then === undefined || now === undefined ? NO_PORTS : subtractPorts(allowedPorts(after, now), allowedPorts(before, then));
 }
 
-function isAffected(world: World, after: World, edit: Edit, pod: PodFacts): boolean {
-  if (edit.kind === "label") return edit.object === "Pod" ? pod.key === edit.name : pod.namespace === edit.name;
-  const relabelled = after.cluster.pods.get(pod.key) ?? pod;
-  if (edit.policy.kind === "ClusterNetworkPolicy") {
-    const own = after.clusterPolicies?.find(({ name }) => name === edit.policy.key);
-    const selected = (of: World, one: PodFacts): boolean => own !== undefined && selectsPod(own, one, of.cluster.namespaces);
-    return selected(world, pod) || selected(after, relabelled);
+function endOf({ cluster }: World, { key }: PodFacts, family: Family): FlowEnd | undefined {
+  const pod = cluster.pods.get(key);
+  const addr: Addr | undefined = pod?.addrs.find((own) => own.family === family);
+  return pod === undefined || addr === undefined ? undefined : { pod, addr };
+}
+
+type Pair = readonly [PodClass, PodClass];
+
+/** Of a rule, what its policy's pods may do with those that the rule is about; of a label, what its pods may do and what others may with them. */
+function affectedPairs(world: World, after: World, edits: readonly Edit[]): Set<Pair> {
+  const classes = podClasses(world, after);
+  const pairs = new Map<string, Pair>();
+  const add = (from: PodClass, to: PodClass): unknown => pairs.set(`${from.id} ${to.id}`, [from, to]);
+  for (const edit of edits) {
+    if (edit.kind === "insert") {
+      for (const [own, other] of pairsOfRule([world, after], classes, edit)) {
+        if (directionOf(edit) === "ingress") add(other, own);
+        else add(own, other);
+      }
+      continue;
+    }
+    const isRelabelled = ({ example: { key, namespace } }: PodClass): boolean => (edit.object === "Pod" ? key : namespace) === edit.name;
+    for (const own of classes.filter(isRelabelled)) {
+      for (const other of classes) {
+        add(own, other);
+        add(other, own);
+      }
+    }
   }
-  const policyNow = after.policies.get(pod.namespace)?.get(edit.policy.key);
-  return policyNow !== undefined && world.policies.has(pod.namespace) && (selects(policyNow, pod) || selects(policyNow, relabelled));
+  return new Set(pairs.values());
+}
+
+type Insert = Extract<Edit, { kind: "insert" }>;
+
+function directionOf({ path }: Insert): Direction {
+  return path.startsWith("spec.egress") ? "egress" : "ingress";
+}
+
+/** Subjects of the policy, and those that its changed rule is about. */
+function pairsOfRule([world, after]: readonly [World, World], classes: readonly PodClass[], edit: Insert): Pair[] {
+  const isSubject = ({ example }: PodClass): boolean => [world, after].some((one) => isSubjectOf(one, example, edit));
+  const isAbout = ({ example }: PodClass): boolean => FAMILIES.some((family) => isAboutEnd(after, edit, endOf(after, example, family)));
+  const others = classes.filter(isAbout);
+  return classes.filter(isSubject).flatMap((own) => others.map((other): Pair => [own, other]));
+}
+
+function isSubjectOf(world: World, { key }: PodFacts, edit: Insert): boolean {
+  const pod = world.cluster.pods.get(key);
+  const direction = directionOf(edit);
+  if (pod === undefined) return false;
+  if (edit.policy.kind === "NetworkPolicy")
+    return isolatingPolicies(world, pod, direction).some((policy) => policy.key === edit.policy.key);
+  const tiers = ["admin", "baseline"] as const;
+  return tiers.some((tier) => clusterSteps(world, pod, { tier, direction }).some(({ policy }) => policy.name === edit.policy.key));
+}
+
+function isAboutEnd(after: World, { policy: { kind, key }, path }: Insert, end: FlowEnd | undefined): boolean {
+  if (end === undefined) return false;
+  const [, direction = "", index = ""] = /^spec\.(ingress|egress)\[(\d+)\]/.exec(path) ?? [];
+  const isChanged = (rule: { readonly direction: Direction; readonly index: number }): boolean =>
+    rule.direction === direction && rule.index === Number(index);
+  if (kind === "ClusterNetworkPolicy") {
+    const rules = after.clusterPolicies?.find(({ name }) => name === key)?.rules.filter(isChanged) ?? [];
+    return rules.some((rule) => matchesClusterPeer(after, rule, end));
+  }
+  const policy = after.policies.get(key.split("/")[0] ?? "")?.get(key);
+  if (policy === undefined) return false;
+  return termsOf(policy)
+    .filter(isChanged)
+    .some(({ peers }) => peers?.some((term) => matchesPeer(after, policy, term, end)) ?? true);
 }
