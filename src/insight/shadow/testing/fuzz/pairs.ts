@@ -1,6 +1,6 @@
 // Pairs of a random cluster and a random question, for as long as model and reference agree.
 import { parsePrefix } from "#ip";
-import { prepareNetwork, SCTP, TCP, UDP } from "#model";
+import { type Memory, type Network, prepareNetwork, type Question, roundTrip, SCTP, TCP, TCP_FLAGS, UDP } from "#model";
 import { createShadow } from "../../shadow.ts";
 import type { ShadowObjects, ShadowOptions } from "../../types.ts";
 import { changed, randomCluster, type Shape } from "./cluster.ts";
@@ -67,19 +67,52 @@ function compareOne(seed: number, count: (outcome: string) => void): Found | und
   const setting = settingOf(chance.is(0.5) ? "vxlan" : "host-gw", shape.nodes);
   const shadow = createShadow(setting.options);
   let objects = randomCluster(chance, shape);
+  let standing: readonly Standing[] = [];
   for (let change = 0; change <= CHANGES; change++) {
     const network = prepareNetwork(shadow.network(objects));
     const reference = new Reference(objects, setting.overlay, setting.listening);
     const places = placesOf(objects);
+    for (const flow of standing) {
+      const disagreement = compareStanding(network, reference, flow);
+      if (disagreement !== undefined) return { objects, setting, disagreement, seed };
+      count("stands or is cut");
+    }
+    const begun: Standing[] = [];
     for (let i = 0; i < QUESTIONS; i++) {
       const question = randomQuestion(chance, places);
       const disagreement = compare(network, reference, question);
       if (disagreement !== undefined) return { objects, setting, disagreement, seed };
       count(kindOf(reference.expect(question).map(({ kind }) => kind)));
+      if (chance.is(0.3)) begun.push(...begin(network, question, chance));
     }
-    objects = changed(chance, objects);
+    const next = changed(chance, objects);
+    standing = next.services === objects.services && next.endpointSlices === objects.endpointSlices ? begun : [];
+    objects = next;
   }
   return undefined;
+}
+
+/** A flow between a client and a pod, as conntrack remembers it. */
+interface Standing {
+  readonly question: Question;
+  readonly by: string;
+  readonly memory: Memory;
+}
+
+function begin(network: Network, question: Question, chance: Chance): Standing[] {
+  const { outcome, memory } = roundTrip(network, question, () => chance.next(), { remember: true, record: false });
+  const isPods = outcome.kind === "answered" && outcome.by.includes("/");
+  return isPods && memory !== undefined ? [{ question, by: outcome.by, memory }] : [];
+}
+
+/** After a change of policies or labels: it goes on with the same pod where a new one may, and is cut where a new one may not. */
+function compareStanding(network: Network, reference: Reference, { question, by, memory }: Standing): Disagreement | undefined {
+  const later: Question = { ...question, tcpFlags: TCP_FLAGS.ack | TCP_FLAGS.psh };
+  const { outcome } = roundTrip(network, later, Math.random, { memory, record: false });
+  const model = outcome.kind === "answered" ? `answered by ${outcome.by}` : outcome.kind;
+  const mayBegin = reference.expect(question).some((way) => way.kind === "answered" && way.by === by);
+  const expected = mayBegin ? `answered by ${by}` : "silence";
+  return model === expected ? undefined : { question: later, model: [`${model} (a flow that stands)`], expected: [expected] };
 }
 
 function kindOf(kinds: readonly string[]): string {
