@@ -97,6 +97,30 @@ test("machines that nobody joins are joined by an ideal underlay, with the gatew
   assert.match(ask(reports, "node-1", "192.0.2.1"), /no route/);
 });
 
+test("hardware in a bridge is an uplink where the bridge has the address; a tunnel is none", () => {
+  const one = host({ name: "node-1", addr: "10.1.0.2/24", kind: "" });
+  const two = host({ name: "node-2", addr: "10.1.0.3/24", kind: "", index: 3 });
+  const bridged: Namespace = {
+    ...one,
+    links: [
+      ...one.links.map((link): Link => (link.name === "eth0" ? { ...link, master: "br0" } : link)),
+      { name: "br0", index: 9, type: { kind: "bridge" }, up: true },
+      { name: "wg0", index: 10, type: { kind: "other", name: "wireguard" }, up: true },
+    ],
+    addrs: [
+      { link: "br0", prefix: parsePrefix("10.1.0.2/24") },
+      { link: "wg0", prefix: parsePrefix("10.7.0.1/24") },
+    ],
+  };
+  const reports = [report("node-1", [observed("node", 1, bridged)], "m1"), report("node-2", [observed("node", 1, two)], "m2")];
+  assert.equal(ask(reports, "node-2", "10.1.0.2"), "answered by node-1");
+  const underlay = mergeReports(reports).namespaces.find(({ name }) => name === "underlay");
+  assert.deepEqual(
+    underlay?.links.map(({ name }) => name),
+    ["lo", "underlay", "node-1/eth0", "node-2/eth0"],
+  );
+});
+
 test("of a namespace that two reports tell the later one counts", () => {
   const early = report("node-1", [observed("node", 1, host({ name: "node-1", addr: "10.1.0.2/24" }))], "m", 1);
   const late = report("node-1", [observed("node", 1, host({ name: "node-1", addr: "10.1.0.9/24" }))], "m", 2);

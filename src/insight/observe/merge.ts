@@ -83,6 +83,8 @@ function withPeers({ state }: ObservedNamespace, peers: ReadonlyMap<string, Peer
 interface Uplink {
   readonly node: model.Namespace;
   readonly link: model.Link;
+  /** The link with the addresses: it, or its bridge. */
+  readonly at: string;
   readonly gateways: readonly Addr[];
 }
 
@@ -100,21 +102,30 @@ function joinNodes(namespaces: readonly model.Namespace[], places: readonly Plac
   return [...rewired, idealUnderlay(uplinks)];
 }
 
-/** Links of unknown kinds and veths with an end that nobody tells, as far as they have addresses and no master. */
+/**
+ * Hardware, other links with a MAC that the model does not know, and veths with an end that nobody tells: as far as they have addresses,
+ * or are hardware in a bridge that has. Tunnels have no MAC.
+ */
 function uplinksOf(node: model.Namespace): Uplink[] {
-  return node.links
-    .filter(({ type, up, master }) => type.kind === "other" && up && master === undefined)
-    .filter((link) => node.addrs.some((addr) => addr.link === link.name && !isLinkLocal(addr.prefix.addr)))
-    .map((link) => ({ node, link, gateways: gatewaysOf(node, link) }));
+  const hasAddr = (name: string): boolean => node.addrs.some(({ link, prefix }) => link === name && !isLinkLocal(prefix.addr));
+  return node.links.flatMap((link): Uplink[] => {
+    const { type, up, mac, master, name } = link;
+    if (type.kind !== "other" || !up || mac === undefined) return [];
+    const at = master === undefined ? name : type.name === HARDWARE ? master : undefined;
+    return at !== undefined && hasAddr(at) ? [{ node, link, at, gateways: gatewaysOf(node, at) }] : [];
+  });
 }
+
+/** Its kind in IFLA_INFO_KIND: it has none. */
+const HARDWARE = "";
 
 function isLinkLocal({ family, bytes }: Addr): boolean {
   return family === 6 && bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
 }
 
 /** Next hops on the link that are not nodes' own addresses are told apart by `idealUnderlay`. */
-function gatewaysOf(node: model.Namespace, link: model.Link): Addr[] {
-  const via = node.routes.flatMap(({ nextHops }) => nextHops).filter((hop) => hop.link === link.name);
+function gatewaysOf(node: model.Namespace, link: string): Addr[] {
+  const via = node.routes.flatMap(({ nextHops }) => nextHops).filter((hop) => hop.link === link);
   return via.flatMap((hop) => hop.via ?? []);
 }
 
@@ -128,7 +139,7 @@ function rewire(namespace: model.Namespace, uplinks: readonly Uplink[]): model.N
     return uplink === undefined ? link : { ...link, type: { kind: "veth", peer: { namespace: UNDERLAY, link: portName(uplink) } } };
   });
   // What was learnt there are addresses of what really stands between; written entries are the overlay's affair.
-  const neighs = namespace.neighs?.filter(({ link, state }) => state === "permanent" || of(link) === undefined);
+  const neighs = namespace.neighs?.filter(({ link, state }) => state === "permanent" || !uplinks.some(({ at }) => at === link));
   return { ...namespace, links, ...(neighs && { neighs }) };
 }
 
@@ -140,7 +151,7 @@ function idealUnderlay(uplinks: readonly Uplink[]): model.Namespace {
     .filter((addr) => !isLinkLocal(addr) && !own.some((other) => addrEquals(addr, other)))
     .toSorted(compareAddrs)
     .filter((addr, i, all) => i === 0 || !addrEquals(addr, all[i - 1] ?? addr));
-  const subnets = uplinks.flatMap(({ node, link }) => node.addrs.filter((addr) => addr.link === link.name).map(({ prefix }) => prefix));
+  const subnets = uplinks.flatMap(({ node, at }) => node.addrs.filter(({ link }) => link === at).map(({ prefix }) => prefix));
   const mtu = Math.max(...uplinks.map(({ link }) => link.mtu ?? 1500));
   return {
     name: UNDERLAY,
