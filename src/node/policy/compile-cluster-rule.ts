@@ -4,7 +4,6 @@ import { type ClusterPolicy, type ClusterRule, countsForClusterNames, isClusterP
 import { concat, type Element, inSet } from "#nft";
 import {
   ALWAYS,
-  addrElements,
   atNumbers,
   type CompiledRule,
   type Condition,
@@ -16,6 +15,7 @@ import {
   inBlocks,
   namedElements,
   RuleSets,
+  sharedPods,
 } from "./compile-rule.ts";
 import { addrType, DESTINATION_PORT, destinationOf, PROTOCOL, sourceOf } from "./layout.ts";
 import { addrElement, type Keyed, type LiveSet } from "./live-set.ts";
@@ -27,6 +27,8 @@ export interface ClusterRuleInput {
   readonly cluster: IndexedCluster;
   /** Another one gives its sets other names: see parts.ts. */
   readonly version: number;
+  /** Sets of peers by name: rules that mean the same pods have one. New ones are put in. */
+  readonly shared: Map<string, LiveSet>;
 }
 
 type RuleId = Pick<ClusterRule, "direction" | "index">;
@@ -50,29 +52,28 @@ export function compileClusterRule(input: ClusterRuleInput): CompiledRule {
   return { sets: sets.sets, live: sets.live, rules: combine(peers, ports).map((statements) => ({ statements, comment: note })) };
 }
 
-function compilePeers({ rule, cluster }: ClusterRuleInput, sets: RuleSets): readonly Condition[] {
+function compilePeers({ rule, cluster, version, shared }: ClusterRuleInput, sets: RuleSets): readonly Condition[] {
   if (rule.peers === undefined) return ALWAYS;
   const { selectors, blocks, nodes } = rule.peers;
   const conditions: Condition[] = [];
-  const scopes = selectors.map((selector) => scopeOf(selector, ""));
-  const live: LiveSet[] = [];
+  const isPeer = (pod: PodFacts): boolean => isClusterPeer(rule, pod, cluster.namespaces);
+  const fresh: LiveSet[] = [];
   for (const family of FAMILIES) {
     const peer = rule.direction === "ingress" ? sourceOf(family) : destinationOf(family);
-    const key = [addrType(family)];
     if (selectors.length > 0) {
-      const name = sets.name(`pods${family}`, selectors);
-      const elementsOf = (pod: PodFacts): Keyed[] => (isClusterPeer(rule, pod, cluster.namespaces) ? addrElements(pod, family) : []);
-      live.push(sets.follow({ name, key }, scopes, elementsOf));
-      conditions.push({ family, statements: [inSet(peer, name)] });
+      const { live, isNew } = sharedPods({ selectors, namespace: "", family, version, isPeer }, shared);
+      if (isNew) fresh.push(live);
+      sets.use(live);
+      conditions.push({ family, statements: [inSet(peer, live.set.name)] });
     }
     if (nodes.length > 0) {
       const name = sets.name(`nodes${family}`, nodes);
-      sets.fixed({ name, key, elements: nodeElements(rule, cluster, family) });
+      sets.fixed({ name, key: [addrType(family)], elements: nodeElements(rule, cluster, family) });
       conditions.push({ family, statements: [inSet(peer, name)] });
     }
     conditions.push(...inBlocks(blocks?.[family] ?? [], { family, peer }, sets));
   }
-  fill(live, podsOf(selectors, cluster));
+  fill(fresh, podsOf(selectors, cluster));
   return conditions;
 }
 

@@ -163,14 +163,32 @@ function podsOf(
   selectors: readonly PeerSelector[],
   family: Family,
 ): { readonly live: LiveSet; readonly isNew: boolean } {
+  const isPeer = (pod: PodFacts): boolean => isSelectedPeer(policy, rule, pod, cluster.namespaces);
+  return sharedPods({ selectors, namespace: policy.namespace, family, version, isPeer }, shared);
+}
+
+export interface SharedPods {
+  readonly selectors: readonly PeerSelector[];
+  /** Of those without `namespaces`. */
+  readonly namespace: string;
+  readonly family: Family;
+  readonly version: number;
+  readonly isPeer: (pod: PodFacts) => boolean;
+}
+
+export function sharedPods(
+  { selectors, namespace, family, version, isPeer }: SharedPods,
+  shared: Map<string, LiveSet> | undefined,
+): { readonly live: LiveSet; readonly isNew: boolean } {
   const isOwn = selectors.some(({ namespaces }) => namespaces === undefined);
-  const name = `pods${family}-${digest(JSON.stringify([selectors, isOwn ? policy.namespace : "", version]))}`;
+  const meaning = selectors.map(({ pods, namespaces }) => ({ pods, namespaces }));
+  const name = `pods${family}-${digest(JSON.stringify([meaning, isOwn ? namespace : "", version]))}`;
   const known = shared?.get(name);
   if (known !== undefined) return { live: known, isNew: false };
   const live = new LiveSet({
     header: { name, key: [addrType(family)], comment: "peers of the rules that look here" },
-    scopes: selectors.map((selector) => scopeOf(selector, policy.namespace)),
-    elementsOf: (pod) => (isSelectedPeer(policy, rule, pod, cluster.namespaces) ? addrElements(pod, family) : []),
+    scopes: selectors.map((selector) => scopeOf(selector, namespace)),
+    elementsOf: (pod) => (isPeer(pod) ? addrElements(pod, family) : []),
   });
   shared?.set(name, live);
   return { live, isNew: true };
@@ -201,7 +219,7 @@ function peersOf(policy: Policy, rule: PolicyRule, { index, pods, namespaces }: 
   return others.length === 0 ? first : new Set([first, ...others].flatMap((found) => [...found]));
 }
 
-export function addrElements({ addrs }: PodFacts, family: Family): Keyed[] {
+function addrElements({ addrs }: PodFacts, family: Family): Keyed[] {
   return addrs.flatMap((addr) => (addr.family === family ? [addrElement(addr)] : []));
 }
 

@@ -182,7 +182,7 @@ function rulesOf(groups: Groups, { cluster, known, versions, shared = new Map() 
       for (const rule of rulesFor(policy, direction)) {
         const id = clusterRuleId(policy, rule);
         if (rules.has(id)) continue;
-        rules.set(id, known.get(id) ?? compileClusterRule({ policy, rule, cluster, version: versions?.get(id) ?? 0 }));
+        rules.set(id, known.get(id) ?? compileClusterRule({ policy, rule, cluster, shared, version: versions?.get(id) ?? 0 }));
       }
     }
   }
