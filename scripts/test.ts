@@ -17,6 +17,8 @@ const ALSO_IN_OLD_KERNEL: readonly string[] = [
   "src/io/linux/contract/kernel.netns.ts",
   "src/io/linux/nftables/nftables.netns.ts",
   "src/io/linux/conntrack.netns.ts",
+  "src/io/linux/nftables/trace.netns.ts",
+  "src/insight/observe/watch.netns.ts",
   "src/node/{overlay,portmap}/*.netns.ts",
   "src/node/policy/policy.netns.ts",
 ];

@@ -63,8 +63,8 @@ export class TraceReader {
     if (event.table.startsWith(ARM_TABLE_PREFIX)) return;
     const table = this.#tableOf(event);
     const passing = this.#passingOf(event, table.chains.get(event.chain)?.base);
-    // The end of a chain without a match is told as a rule without a number first (nft_do_chain, Linux >= 6.3).
-    if (event.type === "rule" && event.handle === undefined) return;
+    // The end of a chain without a verdict says nothing: a "return", and from Linux 6.3 on a rule without a number (nft_do_chain).
+    if (event.handle === undefined && event.verdict.kind === "continue") return;
     this.#options.onSighting(this.#sighting(event, event.handle === undefined ? undefined : table.rules.get(event.handle), passing));
   }
 
