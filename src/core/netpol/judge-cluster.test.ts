@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ClusterNetworkPolicy, Stored } from "#kube";
+import fc from "fast-check";
+import type { ClusterNetworkPolicy, ClusterNetworkPolicyPeer, ClusterNetworkPolicyProtocol, Stored } from "#kube";
 import { TCP, UDP } from "#nft";
 import { allowedPorts } from "./allowed-ports.ts";
 import { parseClusterPolicy } from "./cluster-parse.ts";
-import { applyEdits } from "./edits.ts";
+import { applyEdits, renewed } from "./edits.ts";
 import { judge } from "./judge.ts";
 import type { Flow, FlowEnd, World } from "./judge-types.ts";
 import { openedBy } from "./opens.ts";
 import { parsePolicy } from "./parse.ts";
+import { allowedInTiers } from "./testing/cluster-reference.ts";
 import { pod, policy } from "./testing/objects.ts";
+import { flowOf, randomPacket, randomWorld } from "./testing/random.ts";
 import type { PodFacts } from "./types.ts";
 
 type Spec = NonNullable<ClusterNetworkPolicy["spec"]>;
@@ -19,14 +22,17 @@ const DB = pod("x/db", 2, { labels: { app: "db" } });
 const OTHER = pod("y/other", 3, { labels: { app: "web" } });
 
 function cluster(name: string, spec: Partial<Spec>): ReturnType<typeof parseClusterPolicy> {
+  return parseClusterPolicy(clusterObject(name, spec));
+}
+
+function clusterObject(name: string, spec: Partial<Spec>): Stored<ClusterNetworkPolicy> {
   const metadata = { name, uid: name, resourceVersion: "1", creationTimestamp: "" };
-  const object: Stored<ClusterNetworkPolicy> = {
+  return {
     apiVersion: "policy.networking.k8s.io/v1alpha2",
     kind: "ClusterNetworkPolicy",
     metadata,
     spec: { tier: "Admin", priority: 10, subject: { namespaces: {} }, ...spec },
   };
-  return parseClusterPolicy(object);
 }
 
 function worldOf(clusterPolicies: World["clusterPolicies"] = [], policies: readonly ReturnType<typeof parsePolicy>[] = []): World {
@@ -122,4 +128,63 @@ test("ports over all tiers are what is judged port by port", () => {
       }
     }
   }
+});
+
+const peers: fc.Arbitrary<ClusterNetworkPolicyPeer> = fc.oneof(
+  fc.constantFrom<ClusterNetworkPolicyPeer>({ namespaces: {} }, X, Y),
+  fc.constantFrom("a", "b").map((app): ClusterNetworkPolicyPeer => ({ pods: { podSelector: { matchLabels: { app } } } })),
+);
+const networks = fc
+  .constantFrom("10.244.1.0/30", "10.244.1.2/32", "192.0.2.0/24", "::/0")
+  .map((network): ClusterNetworkPolicyPeer => ({ networks: [network] }));
+const protocols = fc.array(
+  fc.constantFrom<ClusterNetworkPolicyProtocol>(
+    port80,
+    { udp: { destinationPort: { range: { start: 80, end: 82 } } } },
+    { destinationNamedPort: "web" },
+  ),
+  { maxLength: 2 },
+);
+const action = fc.constantFrom("Accept", "Deny", "Pass");
+const clusterSpec = fc.record({
+  tier: fc.constantFrom("Admin", "Baseline"),
+  priority: fc.nat(3),
+  subject: fc.constantFrom({ namespaces: {} }, X, Y),
+  ingress: fc.array(fc.record({ action, from: fc.array(peers, { minLength: 1, maxLength: 2 }), protocols }), { maxLength: 3 }),
+  egress: fc.array(fc.record({ action, to: fc.array(fc.oneof(peers, networks), { minLength: 1, maxLength: 2 }), protocols }), {
+    maxLength: 3,
+  }),
+});
+
+test("over all tiers as the prose of both APIs, and fixes do what they say", () => {
+  fc.assert(
+    fc.property(
+      randomWorld,
+      fc.array(clusterSpec, { minLength: 1, maxLength: 3 }),
+      fc.array(randomPacket, { minLength: 3, maxLength: 6 }),
+      (random, specs, packets) => {
+        const clusterPolicies = specs.map((spec, i) => clusterObject(`c${i}`, spec));
+        const parsed = random.objects.map(parsePolicy);
+        const policies = new Map(
+          [...Map.groupBy(parsed, ({ namespace }) => namespace)].map(([name, own]) => [name, new Map(own.map((one) => [one.key, one]))]),
+        );
+        const world: World = { cluster: random.cluster, policies, clusterPolicies: clusterPolicies.map(parseClusterPolicy) };
+        for (const packet of packets) {
+          const one = flowOf(random.cluster, packet);
+          const { egress, ingress } = judge(world, one);
+          const asked = { src: one.from.addr, dst: one.to.addr, protocol: packet.protocol, port: packet.port };
+          const expected = allowedInTiers({ networkPolicies: random.objects, clusterPolicies }, random.cluster, asked);
+          assert.equal(egress.allowed && ingress.allowed, expected);
+          for (const { direction, nearMisses } of [egress, ingress]) {
+            for (const { fix } of nearMisses) {
+              if (fix === undefined) continue;
+              const after = applyEdits(world, fix.edits);
+              assert.ok(judge(after, renewed(after, one))[direction].allowed, fix.text);
+            }
+          }
+        }
+      },
+    ),
+    { numRuns: 150 },
+  );
 });

@@ -12,7 +12,7 @@ import type { Edit, Flow, FlowEnd, Opened, World } from "./judge-types.ts";
 import { openedBy } from "./opens.ts";
 import { parsePolicy } from "./parse.ts";
 import { pod, policy } from "./testing/objects.ts";
-import { type RandomPacket, type RandomWorld, randomPacket, randomWorld } from "./testing/random.ts";
+import { flowOf, type RandomWorld, randomPacket, randomWorld } from "./testing/random.ts";
 import { allowed } from "./testing/reference.ts";
 import type { Cluster, NetworkPolicy, PodFacts, Policy } from "./types.ts";
 
@@ -23,17 +23,6 @@ function worldOf(cluster: Cluster, objects: readonly Stored<NetworkPolicy>[]): W
     policies.set(parsed.namespace, (policies.get(parsed.namespace) ?? new Map<string, Policy>()).set(keyOf(object), parsed));
   }
   return { cluster, policies };
-}
-
-function flowOf({ cluster }: RandomWorld, packet: RandomPacket): Flow {
-  const pods = [...cluster.pods.values()];
-  const end = (place: number): FlowEnd => {
-    const found = pods[place];
-    const own = found?.addrs.find(({ family }) => family === packet.family);
-    if (found === undefined || own === undefined) return { addr: parseAddr(packet.family === 4 ? "192.0.2.7" : "2001:db8::7") };
-    return { addr: own, pod: found };
-  };
-  return { from: end(packet.from), to: end(packet.to), protocol: packet.protocol, port: packet.port };
 }
 
 function byReference(objects: readonly Stored<NetworkPolicy>[], cluster: Cluster, { from, to, protocol, port = 0 }: Flow): boolean {
@@ -64,7 +53,7 @@ test("judges as the prose of the API", () => {
     fc.property(randomWorld, fc.array(randomPacket, { minLength: 4, maxLength: 8 }), (random, packets) => {
       const world = worldOf(random.cluster, random.objects);
       for (const packet of packets) {
-        const flow = flowOf(random, packet);
+        const flow = flowOf(random.cluster, packet);
         const { allowed: isOpen, egress, ingress } = judge(world, flow);
         assert.equal(isOpen, byReference(random.objects, random.cluster, flow));
         assert.equal(isOpen, egress.allowed && ingress.allowed);
@@ -83,7 +72,7 @@ test("judges as the prose of the API", () => {
 test("a rule that decides is there, and so are its entries", () => {
   fc.assert(
     fc.property(randomWorld, randomPacket, (random, packet) => {
-      const { egress, ingress } = judge(worldOf(random.cluster, random.objects), flowOf(random, packet));
+      const { egress, ingress } = judge(worldOf(random.cluster, random.objects), flowOf(random.cluster, packet));
       for (const { decidedBy } of [egress, ingress]) {
         if (decidedBy.by !== "rule") continue;
         const object = random.objects.find((one) => keyOf(one) === decidedBy.policy.key) ?? assert.fail(decidedBy.policy.key);
@@ -107,7 +96,7 @@ test("every fix that is offered opens its direction, by the prose of the API, an
     fc.property(randomWorld, fc.array(randomPacket, { minLength: 4, maxLength: 8 }), (random, packets) => {
       const world = worldOf(random.cluster, random.objects);
       for (const packet of packets) {
-        const flow = flowOf(random, packet);
+        const flow = flowOf(random.cluster, packet);
         const { egress, ingress } = judge(world, flow, { nearMisses: 9 });
         for (const [own, other] of [
           [egress, ingress],
@@ -137,7 +126,7 @@ test("what a fix opens besides is the difference, pair by pair and port by port"
     fc.property(randomWorld, fc.array(randomPacket, { minLength: 3, maxLength: 5 }), (random, packets) => {
       const world = worldOf(random.cluster, random.objects);
       for (const packet of packets) {
-        const flow = flowOf(random, packet);
+        const flow = flowOf(random.cluster, packet);
         for (const { fix, opens } of judge(world, flow, { opens: true }).ingress.nearMisses) {
           if (fix === undefined) continue;
           assert.deepEqual(flatten(opens ?? []), bruteForce(random, edited(random, fix.edits), flow), fix.text);

@@ -3,8 +3,10 @@
 import fc from "fast-check";
 import type { LabelSelector } from "kubernetes-types/meta/v1";
 import type { NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec } from "kubernetes-types/networking/v1";
+import { parseAddr } from "#ip";
 import type { Stored } from "#kube";
 import { SCTP, TCP, UDP } from "#nft";
+import type { Flow, FlowEnd } from "../judge-types.ts";
 import type { Cluster, NetworkPolicy } from "../types.ts";
 import { pod, policy } from "./objects.ts";
 
@@ -115,3 +117,15 @@ export const randomPacket: fc.Arbitrary<RandomPacket> = fc.record({
   protocol: fc.constantFrom(TCP, UDP, SCTP),
   port: fc.constantFrom(79, 80, 81, 82),
 });
+
+/** Outside is 192.0.2.7 and 2001:db8::7. */
+export function flowOf(cluster: Cluster, packet: RandomPacket): Flow {
+  const pods = [...cluster.pods.values()];
+  const end = (place: number): FlowEnd => {
+    const found = pods[place];
+    const own = found?.addrs.find(({ family }) => family === packet.family);
+    if (found === undefined || own === undefined) return { addr: parseAddr(packet.family === 4 ? "192.0.2.7" : "2001:db8::7") };
+    return { addr: own, pod: found };
+  };
+  return { from: end(packet.from), to: end(packet.to), protocol: packet.protocol, port: packet.port };
+}
