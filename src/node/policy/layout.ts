@@ -25,6 +25,7 @@ import {
   type Rule,
   type SetHeader,
   type Statement,
+  type Table,
   type TableId,
 } from "#nft";
 
@@ -81,6 +82,18 @@ const TOLD: Statement = { kind: "limit", rate: 10, per: "second", burst: 20 };
  */
 export function refuse(prefix: string, comment: string): Rule[] {
   return [{ statements: [TOLD, { kind: "log", prefix, group: DROP_GROUP }] }, { statements: [COUNTED, drop()], comment }];
+}
+
+const silenced = new WeakMap<Chain, Chain>();
+
+/** The table for a kernel that cannot tell of packets. */
+export function withoutLog(table: Table): Table {
+  const silence = (chain: Chain): Chain => {
+    const made = silenced.get(chain) ?? { ...chain, rules: chain.rules.filter(({ statements }) => statements.at(-1)?.kind !== "log") };
+    silenced.set(chain, made);
+    return made;
+  };
+  return { ...table, chains: table.chains.map(silence) };
 }
 
 function judge(family: Family, source: Expr, destination: Expr): Rule[] {

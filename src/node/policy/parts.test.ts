@@ -5,6 +5,7 @@ import { silentLogger } from "#base";
 import { createFakeClient, type FakeClient } from "#client/fake";
 import { formatAddr, parseAddr } from "#ip";
 import { NAMESPACES, NETWORK_POLICIES, PODS } from "#kube";
+import { KernelError } from "#linux";
 import { FakeNft } from "#linux/fake";
 import { type Change, TCP } from "#nft";
 import { policy } from "../../core/netpol/testing/objects.ts";
@@ -123,4 +124,19 @@ test("the first table: nobody is judged by the half of it", async () => {
   assert.deepEqual(second.seen, ["no table"]);
   second.apply(change);
   assert.deepEqual(second.seen, ["no table", "y:false z:true"]);
+});
+
+test("a kernel without a packet log isolates all the same", async () => {
+  class Silent extends FakeNft {
+    override apply(changes: readonly Change[]): void {
+      const isLog = changes.some((step) => step.op === "add rule" && step.rule.statements.some(({ kind }) => kind === "log"));
+      if (isLog) throw new KernelError({ op: "add rule", errno: 2, facts: { change: "add rule" } });
+      super.apply(changes);
+    }
+  }
+  const nft = new Silent();
+  policies = startPolicies({ client: createFakeClient(), nodeName: "node-1", nft, logger: silentLogger });
+  policies.open([]);
+  await policies.ready;
+  assert.deepEqual(nft.list(TABLE)?.chains.find(({ name }) => name === "unknown")?.rules.length, 1);
 });

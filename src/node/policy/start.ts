@@ -10,11 +10,11 @@ import { isErrno, watchIntact } from "#linux";
 import { type NetworkPolicy, podFacts, thinNamespace, thinPod } from "#netpol";
 import type { Table } from "#nft";
 import { ClusterSources } from "./cluster-sources.ts";
-import { compile } from "./compile.ts";
+import { compile, type Desired } from "./compile.ts";
 import { diff, isSame, type Patches, patchChanges, type Steps } from "./diff.ts";
 import type { Drop, DropsLeftOut } from "./drop-types.ts";
 import { Drops } from "./drops.ts";
-import { TABLE, UNKNOWN_CHAIN } from "./layout.ts";
+import { TABLE, UNKNOWN_CHAIN, withoutLog } from "./layout.ts";
 import { createMetrics, type PolicyMetrics } from "./metrics.ts";
 import { inParts, setsChanged } from "./parts.ts";
 import { PolicyState } from "./state.ts";
@@ -50,6 +50,7 @@ class Reconciler implements Policies {
   readonly #markReady: () => void;
   readonly #drops: Drops | undefined;
   #refusing: ReadonlyMap<string, readonly string[]> = new Map();
+  #hasLog = true;
   #isOpen = false;
   /** What the kernel holds; undefined also where that is not certain. */
   #table: Table | undefined;
@@ -210,8 +211,8 @@ class Reconciler implements Policies {
       steps = this.#write(this.#steps(wasKnown));
     } catch (err) {
       this.metrics.sync_failures_total++;
-      if (!wasKnown) throw err;
-      logger.warn("the policy table is not as it was left, writing it again", { error: errorMessage(err) });
+      if (!wasKnown && !this.#doWithoutLog(err)) throw err;
+      if (wasKnown) logger.warn("the policy table is not as it was left, writing it again", { error: errorMessage(err) });
       this.#sync();
       return;
     }
@@ -229,8 +230,23 @@ class Reconciler implements Policies {
     return { changes: patchChanges(this.#table, patches.values()), after: this.#table, tidy: [] };
   }
 
+  #compile(): Desired {
+    const desired = compile({ ...this.#state.compileInput(), established: this.#o.established ?? "cut" });
+    return this.#hasLog ? desired : { ...desired, table: withoutLog(desired.table) };
+  }
+
+  /** Isolation does not depend on being told of. Whether there is hope without the log. */
+  #doWithoutLog(err: unknown): boolean {
+    if (!this.#hasLog || !isErrno(err, "ENOENT") || !(err instanceof FairleadError) || err.facts["change"] !== "add rule") return false;
+    this.#hasLog = false;
+    this.#o.logger.warn("this kernel has no packet log (nfnetlink_log): what policies refuse cannot be watched", {
+      error: errorMessage(err),
+    });
+    return true;
+  }
+
   #compiled(patches: Patches): Steps {
-    const { table, isolatedPods, selectorGroups, refusing } = compile(this.#compileInput());
+    const { table, isolatedPods, selectorGroups, refusing } = this.#compile();
     this.#refusing = refusing;
     this.#state.isRestructured = false;
     Object.assign(this.metrics, { isolated_pods: isolatedPods, selector_groups: selectorGroups });
@@ -256,10 +272,6 @@ class Reconciler implements Policies {
     return written;
   }
 
-  #compileInput(): Parameters<typeof compile>[0] {
-    return { ...this.#state.compileInput(), established: this.#o.established ?? "cut" };
-  }
-
   /** A rule that denies has a chain of its own, and its place in its policy as comment. */
   #denying(prefix: string): readonly string[] | undefined {
     const comment = this.#table?.chains.find(({ name }) => name === prefix)?.rules.at(-1)?.comment;
@@ -268,7 +280,7 @@ class Reconciler implements Policies {
 
   #tidy(): undefined {
     if (!this.#isKnown || this.#table === undefined) return;
-    const { table } = compile(this.#compileInput());
+    const { table } = this.#compile();
     const { tidy } = diff(this.#table, table);
     if (tidy.length === 0) return;
     this.#o.nft.apply(tidy);
