@@ -147,7 +147,7 @@ function valueFor(terms: readonly LabelRequirement[]): string | undefined | null
   return working.length === 0 ? null : working[0];
 }
 
-export function editText(edit: Edit): string {
+function editText(edit: Edit): string {
   if (edit.kind === "insert") return `add ${valueText(edit.value)} to ${edit.path.replace(/\[\d+\]$/, "")} of ${edit.policy.key}`;
   const changes = [...Object.entries(edit.set).map(([key, value]) => `${key}=${value}`), ...edit.remove.map((key) => `${key}-`)];
   return `label ${edit.object.toLowerCase()} ${edit.name} ${changes.join(" ")}`;

@@ -14,7 +14,7 @@ const NUMBERED = /stick|remember/;
 
 const NUMBER = /(?<=(?:stick|remember)[46])-\d+/;
 
-export function tableDifferences(found: Table | undefined, desired: Table): string[] {
+function tableDifferences(found: Table | undefined, desired: Table): string[] {
   if (found === undefined) return ["the table is missing"];
   const sets = desired.sets.filter(({ flags }) => flags?.includes("dynamic") !== true);
   return [

@@ -151,7 +151,7 @@ function observed(state: model.Namespace, all: readonly model.Namespace[]): Obse
   };
 }
 
-export function answered(planned: PlannedProbe): DoneProbe {
+function answered(planned: PlannedProbe): DoneProbe {
   const result: ProbeResult = { outcome: "answered" };
   return { ...planned, result: planned.purpose === "dns" ? { ...result, firstBytes: dnsAnswer(planned) } : result };
 }
