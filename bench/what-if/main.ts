@@ -31,7 +31,7 @@ const CHANGES: readonly Change[] = [
     objects: [
       netpol("new", "ns-1", {
         podSelector: { matchLabels: { app: "db" } },
-        ingress: [{ from: [{ podSelector: { matchLabels: { app: "api" } } }], ports: [{ port: 8080 }] }],
+        ingress: [{ from: [{ podSelector: { matchLabels: { app: "report" } } }], ports: [{ port: 8080 }] }],
       }),
     ],
   },

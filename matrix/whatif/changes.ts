@@ -36,6 +36,7 @@ export class Changes {
     this.#seed = seed;
   }
 
+  /** It counts as made when it is applied. */
   next(): RandomChange {
     const kind = this.#pick([
       "policy",
@@ -61,7 +62,7 @@ export class Changes {
         apiVersion: "policy.networking.k8s.io/v1alpha2",
         kind: "ClusterNetworkPolicy",
         metadata: { name: `tier-${number % 3}` },
-        spec: withoutUndefined(this.#sample(clusterSpec)),
+        spec: withoutUndefined({ ...this.#sample(clusterSpec), priority: 1 + (number % 5) }),
       } as KubeObject);
     }
     const metadata = { name: `p${number % 4}`, namespace: this.#pick(NAMES) };
@@ -69,24 +70,28 @@ export class Changes {
   }
 
   #apply(object: KubeObject): RandomChange {
-    this.#policies.set(keyOf(object), object);
     return {
       text: `apply ${keyOf(object)} ${JSON.stringify("spec" in object ? object.spec : {})}`,
       objects: [object],
       isDelete: false,
-      apply: async (client) => void (await applyObject(client, object)),
+      apply: async (client) => {
+        this.#policies.set(keyOf(object), object);
+        await applyObject(client, object);
+      },
     };
   }
 
   #delete(): RandomChange {
     const object = this.#pick([...this.#policies.values()]);
-    this.#policies.delete(keyOf(object));
     const resource: Resource = object.kind === "NetworkPolicy" ? NETWORK_POLICIES : CLUSTER_NETWORK_POLICIES;
     return {
       text: `delete ${keyOf(object)}`,
       objects: [object],
       isDelete: true,
-      apply: async (client) => client.delete(resource, nameOf(object)),
+      apply: async (client) => {
+        this.#policies.delete(keyOf(object));
+        await client.delete(resource, nameOf(object));
+      },
     };
   }
 

@@ -42,7 +42,7 @@ export class MatrixCluster implements AsyncDisposable {
       const pods = await Promise.all(wanted.map((key) => untilReady(informer, key)));
       stop.abort();
       informer.stop();
-      const prober = cluster.spawnInside("node-1", process.execPath, `${ROOT}matrix/whatif/prober.ts`, `${cluster.home}/**/netns`);
+      const prober = cluster.spawnInside("node-1", process.execPath, `${ROOT}matrix/whatif/main.ts`, "prober", `${cluster.home}/**/netns`);
       const made = new MatrixCluster(cluster, { prober, gates: pods.slice(-2) });
       await made.#order({ serve: { addresses: pods.flatMap(addrsOf), tcp: TCP_PORTS, udp: UDP_PORTS } });
       return made;
@@ -63,15 +63,15 @@ export class MatrixCluster implements AsyncDisposable {
 
   #gateProbes(): Probe[] {
     const [a = "", b = ""] = this.#gates.map((pod) => addrsOf(pod)[0]);
-    return [
-      { from: a, to: b, protocol: "tcp", port: 80 },
-      { from: b, to: a, protocol: "tcp", port: 80 },
-    ];
+    return TCP_PORTS.flatMap((port) => [
+      { from: a, to: b, protocol: "tcp", port },
+      { from: b, to: a, protocol: "tcp", port },
+    ]);
   }
 
   /**
-   * Resolves when both agents have heard of all policies, labels of pods and of namespaces that were written before: each watch tells in
-   * order, and the gate opens when all three have told its own.
+   * Resolves when both agents have heard of all policies of both kinds and all labels of pods and namespaces that were written before: each
+   * watch tells in order, and the gate opens when all four have told its own.
    */
   async passGate(): Promise<void> {
     const labels = { generation: `g${++this.#generation}` };
@@ -81,7 +81,7 @@ export class MatrixCluster implements AsyncDisposable {
       await this.client.patch(PODS, { namespace: MARKER, name: metadata.name }, { type: "merge", body });
     }
     const peer = { namespaceSelector: { matchLabels: labels }, podSelector: { matchLabels: labels } };
-    await applyObject(this.client, policyOf({ podSelector: {}, ingress: [{ from: [peer] }] }));
+    for (const object of [tierOf(peer), policyOf({ podSelector: {}, ingress: [{ from: [peer] }] })]) await applyObject(this.client, object);
     const ask = this.#gateProbes();
     for (let tries = 0; tries < 100; tries++) if ((await this.#order({ ask, timeoutMs: 200 })).every(Boolean)) return;
     throw new Error("the agents have not heard of a policy within 20 s");
@@ -100,8 +100,21 @@ export class MatrixCluster implements AsyncDisposable {
   }
 }
 
-export function addrsOf({ status }: Pod): string[] {
+function addrsOf({ status }: Pod): string[] {
   return (status?.podIPs ?? []).flatMap(({ ip }) => ip ?? []);
+}
+
+/** Asked before all others: the gate's port 80 is its own affair, and 81 is the NetworkPolicy's. */
+function tierOf(peer: object): KubeObject {
+  const own = { namespaces: { matchLabels: { "kubernetes.io/metadata.name": MARKER } } };
+  const tcp = (number: number): object => ({ tcp: { destinationPort: { number } } });
+  const ingress = [
+    { action: "Accept", from: [{ pods: peer }], protocols: [tcp(80)] },
+    { action: "Pass", from: [own], protocols: [tcp(81)] },
+    { action: "Deny", from: [own] },
+  ];
+  const spec = { tier: "Admin", priority: 0, subject: own, ingress, egress: [{ action: "Accept", to: [own] }] };
+  return { apiVersion: "policy.networking.k8s.io/v1alpha2", kind: "ClusterNetworkPolicy", metadata: { name: "gate" }, spec } as KubeObject;
 }
 
 function policyOf(spec: object): KubeObject {

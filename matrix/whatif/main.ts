@@ -1,6 +1,7 @@
 // What `what-if` foresees, against what real packets meet after each of many random changes of a cluster of two nodes.
 import { parseArgs } from "node:util";
 import { MatrixCluster } from "./cluster.ts";
+import { answerOrders } from "./prober.ts";
 import { runChanges } from "./run.ts";
 
 const USAGE = `usage: npm run matrix:whatif -- [options]
@@ -9,7 +10,8 @@ const USAGE = `usage: npm run matrix:whatif -- [options]
   -o json        what was wrong, and totals
   --help`;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     changes: { type: "string", default: "200" },
     seed: { type: "string", default: "1" },
@@ -17,6 +19,11 @@ const { values } = parseArgs({
     help: { type: "boolean", default: false },
   },
 });
+const [role, files = ""] = positionals;
+if (role === "prober") {
+  await answerOrders(files);
+  process.exit(0);
+}
 if (values.help) {
   console.log(USAGE);
   process.exit(0);

@@ -9,7 +9,8 @@ import { listenFd, type NetNs, netns, openRoute, udpFd } from "#linux";
 import { probe } from "#observe";
 import type { Order, Probe } from "./protocol.ts";
 
-const [pattern = ""] = process.argv.slice(2);
+/** Of the files of the namespaces. */
+let pattern = "";
 /** By each of their addresses. */
 const namespaces = new Map<string, NetNs>();
 
@@ -79,13 +80,15 @@ async function askSome(probes: readonly Probe[], controls: readonly Probe[], tim
   throw new Error("packets that nothing forbids are not answered");
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const order = JSON.parse(line) as Order;
-  if (order.serve !== undefined) {
-    find();
-    for (const addr of order.serve.addresses) serve(addr, order.serve.tcp, order.serve.udp);
+/** Until its standard input ends. */
+export async function answerOrders(files: string): Promise<void> {
+  pattern = files;
+  for await (const line of createInterface({ input: process.stdin })) {
+    const order = JSON.parse(line) as Order;
+    if (order.serve !== undefined) {
+      find();
+      for (const addr of order.serve.addresses) serve(addr, order.serve.tcp, order.serve.udp);
+    }
+    process.stdout.write(`${JSON.stringify(await askAll(order))}\n`);
   }
-  const answers = await askAll(order);
-  process.stdout.write(`${JSON.stringify(answers)}\n`);
 }
-process.exit(0);

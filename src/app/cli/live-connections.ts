@@ -1,6 +1,7 @@
 // The connections that the nodes of a cluster of Fairlead's have now; agents of other clusters have no such page.
 import type { HttpClient } from "#client";
 import { formatAddr } from "#ip";
+import { TCP } from "#nft";
 import { decodeReport } from "#observe";
 import type { LiveConnection } from "#whatif";
 
@@ -23,6 +24,10 @@ export async function readConnections(client: HttpClient, nodes: Iterable<string
 }
 
 const ANSWER_MS = 5000;
+/** IPS_SEEN_REPLY. */
+const SEEN_REPLY = 2;
+/** The longest that the kernel remembers a TCP connection that does not stand (nf_conntrack_proto_tcp.c, tcp_timeouts: retransmission). */
+const ENDING_SECONDS = 300;
 
 async function readNode(client: HttpClient, node: string, found: Map<string, LiveConnection>): Promise<string | undefined> {
   try {
@@ -32,7 +37,8 @@ async function readNode(client: HttpClient, node: string, found: Map<string, Liv
     const { namespaces } = decodeReport(JSON.parse(body.toString()));
     for (const { role, conntrack } of namespaces) {
       if (role !== "node") continue;
-      for (const { original, reply } of conntrack.entries ?? []) {
+      for (const { original, reply, status: state, timeoutSeconds } of conntrack.entries ?? []) {
+        if ((state & SEEN_REPLY) === 0 || (original.protocol === TCP && timeoutSeconds <= ENDING_SECONDS)) continue;
         const connection = { from: original.src, to: reply.src, protocol: original.protocol, port: reply.srcPort };
         const key = `${formatAddr(original.src)} ${original.srcPort} ${formatAddr(reply.src)} ${connection.port} ${original.protocol}`;
         found.set(key, connection);

@@ -5,6 +5,9 @@ import type { BlockTerm } from "./types.ts";
 
 const LAST: Readonly<Record<Family, bigint>> = { 4: (1n << 32n) - 1n, 6: (1n << 128n) - 1n };
 
+/** Addresses that people know to be examples: 203.0.113.1 (RFC 5737), 2001:db8::1 (RFC 3849). */
+const EXAMPLES: Readonly<Record<Family, readonly bigint[]>> = { 4: [0xcb007101n], 6: [(0x20010db8n << 96n) + 1n] };
+
 export interface AddressClasses {
   /** The number of the class that has the address. */
   classOf(addr: Addr): number;
@@ -51,7 +54,8 @@ export function classifyAddresses(family: Family, terms: Iterable<BlockTerm>): A
     },
     outside(cls, taken) {
       const own = (pieces[cls] ?? []).map(range);
-      const sample = freeAddress(own, taken);
+      const isFree = (value: bigint): boolean => !taken.has(value) && own.some(({ first, last }) => first <= value && value <= last);
+      const sample = EXAMPLES[family].find(isFree) ?? freeAddress(own, taken);
       if (sample === undefined) return undefined;
       const addr = (value: bigint): Addr => addrFromBigInt(family, value);
       return { intervals: joined(own).map(({ first, last }) => ({ first: addr(first), last: addr(last) })), sample: addr(sample) };

@@ -17,14 +17,14 @@ export interface PodAtom {
   readonly facts: readonly (PodFacts | undefined)[];
 }
 
-export interface NodeAtom {
+interface NodeAtom {
   readonly kind: "nodes";
   readonly index: number;
   readonly nodes: readonly NodeFacts[];
 }
 
 /** Addresses of neither pods nor nodes. */
-export interface BlockAtom {
+interface BlockAtom {
   readonly kind: "block";
   readonly index: number;
   readonly family: Family;

@@ -50,7 +50,7 @@ function dropSlices(slices: Map<string, Stored<EndpointSlice>>, service: string)
 
 function families(pods: ReadonlyMap<string, PodFacts>): Family[] {
   const found = new Set([...pods.values()].flatMap(({ addrs }) => addrs.map(({ family }) => family)));
-  return found.size === 0 ? [4] : [...found].sort();
+  return found.size === 0 ? [4] : ([4, 6] as const).filter((family) => found.has(family));
 }
 
 function withAddresses(service: Stored<Service>, next: () => number, known: readonly Family[]): Stored<Service> {

@@ -22,7 +22,9 @@ export interface Line {
 
 const FAMILIES: readonly Family[] = [4, 6];
 /** Pairs of a line that are asked who decides. */
-const ASKED = 48;
+const ASKED = 24;
+/** And intervals of its ports. */
+const POINTS = 4;
 
 export function linesOf(difference: Difference): Line[] {
   const { worlds } = difference;
@@ -41,7 +43,7 @@ function overBothFamilies(lines: readonly Line[]): Line[] {
     if (a === undefined || b === undefined || more.length > 0) return group;
     if (a.families.length !== 1 || b.families.length !== 1 || a.families[0] === b.families[0]) return group;
     const [from, to] = isOutside(a.from) ? [[...a.from, ...b.from], a.to] : [a.from, [...a.to, ...b.to]];
-    return isOutside(a.from) || isOutside(a.to) ? [{ ...a, from, to, families: [...a.families, ...b.families].sort() }] : group;
+    return isOutside(a.from) || isOutside(a.to) ? [{ ...a, from, to, families: [4, 6] }] : group;
   });
 }
 
@@ -71,7 +73,7 @@ interface Part {
 function lineOf({ from, to, now, ports, families }: Part, worlds: Worlds): Line | undefined {
   const { sets, before, after } = worlds;
   const [family = 4] = families;
-  const [point = 0] = sets.points(ports);
+  const point = sets.example(ports) ?? 0;
   const pairs = pairsOf(from, to, ASKED);
   const [first] = pairs;
   if (first === undefined) return undefined;
@@ -79,8 +81,9 @@ function lineOf({ from, to, now, ports, families }: Part, worlds: Worlds): Line 
   const there = now === "denied" ? before : after;
   const [a, b] = [there.matcher.addrOf(first[0], family), there.matcher.addrOf(first[1], family)];
   if (a === undefined || b === undefined) return undefined;
+  const points = [point, ...sets.points(ports).slice(0, POINTS)];
   const ask = (reach: Reach, isDeny: boolean): Reason[] =>
-    distinct(pairs.flatMap(([source, target]) => reasonsFor(reach, { source, target, family, point, isDeny })));
+    distinct(pairs.flatMap(([source, target]) => points.flatMap((at) => reasonsFor(reach, { source, target, family, point: at, isDeny }))));
   return {
     from,
     to,
@@ -122,7 +125,7 @@ export function reasonsFor(reach: Reach, { source, target, family, point, isDeny
   return rules.length > 0 ? rules : all.slice(-1);
 }
 
-export function isDenial(reason: Reason): boolean {
+function isDenial(reason: Reason): boolean {
   return reason.by === "default deny" || (reason.by === "rule" && reason.action === "Deny");
 }
 
@@ -130,7 +133,7 @@ function distinct(reasons: readonly Reason[]): Reason[] {
   return [...new Map(reasons.map((reason) => [JSON.stringify(reason), reason])).values()];
 }
 
-export function formatReason(reason: Reason): string {
+function formatReason(reason: Reason): string {
   if (reason.by === "absent") return "not there";
   if (reason.by === "nothing isolates") return `no policy about ${reason.direction}`;
   if (reason.by === "rule") return `${reason.policy.kind} ${reason.policy.key} ${reason.path}${reason.action === "Deny" ? " (Deny)" : ""}`;

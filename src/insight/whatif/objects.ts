@@ -30,7 +30,7 @@ export const NO_OBJECTS: Objects = {
 
 const parsed = new WeakMap<Stored<NetworkPolicy>, ReturnType<typeof parsePolicy>>();
 
-export function parseOnce(object: Stored<NetworkPolicy>): ReturnType<typeof parsePolicy> {
+function parseOnce(object: Stored<NetworkPolicy>): ReturnType<typeof parsePolicy> {
   const known = parsed.get(object) ?? parsePolicy(object);
   parsed.set(object, known);
   return known;

@@ -17,6 +17,9 @@ const PROTOCOLS = ["TCP", "UDP", "SCTP", "other"] as const;
 const OFFSETS: Readonly<Record<number, number>> = { [TCP]: 0, [UDP]: PORTS, [SCTP]: 2 * PORTS };
 const OTHER = 3 * PORTS;
 
+/** HTTP, HTTPS, DNS. */
+const WELL_KNOWN: readonly number[] = [80, 443, PORTS + 53];
+
 /** The place of a packet on the line of all ports; protocols without ports share one. */
 export function pointOf(protocol: number, port: number): number {
   const offset = OFFSETS[protocol];
@@ -73,6 +76,13 @@ export class PortSets {
     const ranges = this.#ranges(set);
     for (let i = 0; i < ranges.length; i += 2) if (point >= (ranges[i] ?? 0) && point <= (ranges[i + 1] ?? 0)) return true;
     return false;
+  }
+
+  /** A place of the set: one that people know, where it has one; undefined where it is empty. */
+  example(set: PortSet): number | undefined {
+    const [first] = this.points(set);
+    const known = WELL_KNOWN.find((point) => this.has(set, point));
+    return known ?? (first !== undefined && first % PORTS === 0 && this.has(set, first + 1) ? first + 1 : first);
   }
 
   /** The first place of each interval of the set. */

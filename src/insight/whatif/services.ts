@@ -88,8 +88,8 @@ export interface WayQuestion {
 const targets = new WeakMap<Way, readonly (Atom | undefined)[]>();
 
 /** The atom of each endpoint: asked for each client. */
-function targetsOf(way: Way, { atomOf }: Partition): readonly (Atom | undefined)[] {
-  const known = targets.get(way) ?? way.backends.map(({ addr }) => atomOf(addr));
+function targetsOf(way: Way, partition: Partition): readonly (Atom | undefined)[] {
+  const known = targets.get(way) ?? way.backends.map(({ addr }) => partition.atomOf(addr));
   targets.set(way, known);
   return known;
 }

@@ -84,7 +84,7 @@ function broken({ source, target, family, expectation }: Case, { reach, sets }: 
   const wanted = expectation.port === undefined ? sets.all : sets.of([expectation.port]);
   const allowed = sets.intersect(reach.between(source.atom, target.atom, family), wanted);
   const isDeny = expectation.kind === "always";
-  const [point] = sets.points(isDeny ? sets.subtract(wanted, allowed) : allowed);
+  const point = sets.example(isDeny ? sets.subtract(wanted, allowed) : allowed);
   if (point === undefined) return undefined;
   const reasons = reasonsFor(reach, { source: source.atom, target: target.atom, family, point, isDeny });
   const packet = `${source.name} (${formatAddr(src)}) -> ${target.name} (${formatAddr(dst)}) ${formatPoint(point)}`;
