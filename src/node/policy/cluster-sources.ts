@@ -1,6 +1,6 @@
 // Where ClusterNetworkPolicies come from, where the API has them; and the nodes, as long as a policy asks for them.
 import type { Node } from "kubernetes-types/core/v1";
-import { createInformer, type Informer, isNotFound } from "#client";
+import { createInformer, dropManagedFields, type Informer, isNotFound } from "#client";
 import { CLUSTER_NETWORK_POLICIES, type ClusterNetworkPolicy, NODES, type Stored } from "#kube";
 import { nodeFacts, thinNode } from "#netpol";
 import type { PolicyState } from "./state.ts";
@@ -23,7 +23,12 @@ export class ClusterSources {
     this.#state = state;
     this.#changed = changed;
     const { client, logger, signal } = options;
-    this.#policies = createInformer(client, CLUSTER_NETWORK_POLICIES, { logger, signal, retryAbsentMs: RETRY_ABSENT_MS });
+    this.#policies = createInformer(client, CLUSTER_NETWORK_POLICIES, {
+      logger,
+      signal,
+      retryAbsentMs: RETRY_ABSENT_MS,
+      transform: dropManagedFields,
+    });
     this.#policies.subscribe(({ type, object }) => this.#policyChanged(type === "set", object));
     this.synced = this.#policies.synced.then(() => this.#nodes?.synced);
   }
