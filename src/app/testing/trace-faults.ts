@@ -1,5 +1,4 @@
 // What can be wrong on the way of a packet: how it is staged, what is asked, and the true cause that a trace must name. For tests.
-import { ROOT } from "./cluster.ts";
 import { POLICIES } from "./trace-policy-faults.ts";
 import { commands, type Fault, listening, objects, toDb } from "./trace-staging.ts";
 import { HTTP, pod, service, type TraceWorld } from "./trace-world.ts";
@@ -284,7 +283,7 @@ const PATHS: readonly Fault[] = [
   },
 ];
 
-const FILL = `${ROOT}src/io/linux/testing/fill-conntrack.ts`;
+const FILL: string = new URL(import.meta.resolve("../../io/linux/testing/fill-conntrack.ts")).pathname;
 
 /** A pod's own table, so that the node goes on: only namespaces that ask for connections have one. */
 const FULL: Fault = {

@@ -34,7 +34,7 @@ function unique(addrs: readonly Addr[]): Addr[] {
 }
 
 /** Undefined: it is somebody else's. */
-export function directionOf(packet: Packet, marks: FlowMarks): Direction | undefined {
+function directionOf(packet: Packet, marks: FlowMarks): Direction | undefined {
   const inner = packet.vxlan?.inner;
   if (inner?.ip !== undefined) return directionOf({ ...inner, ip: inner.ip }, marks);
   const { icmp } = packet;

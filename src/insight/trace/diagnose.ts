@@ -6,7 +6,7 @@ import { serviceCause } from "./service-cause.ts";
 import { portClosed } from "./socket-cause.ts";
 import type { Cause, Culprit, Ending, Scene } from "./types.ts";
 
-export type Diagnosis = (scene: Scene, ending: Ending) => Cause;
+type Diagnosis = (scene: Scene, ending: Ending) => Cause;
 
 const BY_REASON: Readonly<Record<model.DropReason, Diagnosis>> = {
   rule: byRule,

@@ -23,7 +23,7 @@ export function endingOf({ outcome, request, reply }: model.RoundTrip): Ending |
 }
 
 /** Of what is encapsulated, what is inside. */
-export function flowPacket(packet: model.Packet): FlowPacket {
+function flowPacket(packet: model.Packet): FlowPacket {
   const { src, dst, protocol, dstPort, length, vxlan } = packet;
   if (vxlan !== undefined) return flowPacket(vxlan.packet);
   return { src, dst, protocol, length, ...(dstPort !== undefined && { dstPort }) };
@@ -44,7 +44,7 @@ function commentsOf({ comment, elements = [] }: model.RuleStep): string[] {
 }
 
 /** `inet fairlead-policy ingress-ab12 rule 3 "isolated": drop`. */
-export function formatStep({ table, chain, index, comment, verdict, elements = [] }: model.RuleStep): string {
+function formatStep({ table, chain, index, comment, verdict, elements = [] }: model.RuleStep): string {
   const words = [`${table} ${chain} rule ${index + 1}`];
   if (comment !== undefined) words.push(`"${comment}"`);
   for (const { set, element, header } of elements) words.push(`@${set} { ${formatElement(header, element)} }`);

@@ -84,6 +84,6 @@ export function parsePort(text: string | undefined, field: string): PortText {
   return { port: Number(number), ...more };
 }
 
-export function isProtocol(text: string): text is Protocol {
+function isProtocol(text: string): text is Protocol {
   return PROTOCOLS.includes(text);
 }

@@ -5,7 +5,7 @@ import type { TraceSighting } from "#observe";
 import { flowSteps, marksOf } from "./correlate.ts";
 import type { Cause, Leg, Observed, SeenPoint, Trace, Way, YamlPlace } from "./types.ts";
 
-export type Style = "bold" | "dim" | "red" | "green" | "yellow";
+type Style = "bold" | "dim" | "red" | "green" | "yellow";
 
 export type Paint = (style: Style, text: string) => string;
 

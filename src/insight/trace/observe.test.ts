@@ -6,10 +6,10 @@ import type { CaptureSighting, ProbeResult, Sighting, TraceSighting } from "#obs
 import type { Packet, TcpFlag } from "#wire";
 import { FORWARDING } from "../../core/model/testing/world.ts";
 import { differences } from "./compare.ts";
-import { askServer, sceneOf } from "./fixture.ts";
 import { formatTrace } from "./format.ts";
 import { judged } from "./observe.ts";
 import { predict } from "./predict.ts";
+import { askServer, sceneOf } from "./testing/fixture.ts";
 import type { Observed, Scene } from "./types.ts";
 
 const CLIENT = "10.0.1.2";

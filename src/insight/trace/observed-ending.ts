@@ -107,7 +107,7 @@ function overlayLink({ state }: Scene, namespace: string): string | undefined {
   return state.namespaces.find(({ name }) => name === namespace)?.links.find(({ type }) => type.kind === "vxlan")?.name;
 }
 
-export function ownerOf({ state }: Scene, addr: Ending["packet"]["dst"]): string | undefined {
+function ownerOf({ state }: Scene, addr: Ending["packet"]["dst"]): string | undefined {
   return state.namespaces.find(({ addrs }) => addrs.some(({ prefix }) => addrEquals(prefix.addr, addr)))?.name;
 }
 

@@ -106,7 +106,7 @@ function isolationFacts({ isolatedBy, direction, subject = "" }: DirectionJudgem
   });
 }
 
-export function refText({ kind, key }: PolicyRef): string {
+function refText({ kind, key }: PolicyRef): string {
   return `${kind} ${key}`;
 }
 
@@ -143,7 +143,7 @@ function placeOf({ networkPolicies, clusterNetworkPolicies }: ClusterObjects, { 
   return found === undefined ? [] : [yamlPlace({ ...found, kind }, path)];
 }
 
-export function worldOf(objects: ClusterObjects): World {
+function worldOf(objects: ClusterObjects): World {
   const policies = new Map<string, Map<string, Policy>>();
   for (const object of objects.networkPolicies) {
     const policy = parsePolicy(object as Stored<NetworkPolicy>);

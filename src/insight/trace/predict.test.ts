@@ -5,8 +5,8 @@ import { parseAddr } from "#ip";
 import type { Namespace } from "#model";
 import type { Table } from "#nft";
 import { FORWARDING, route, veth } from "../../core/model/testing/world.ts";
-import { addr, askServer, reportOf, sceneOf } from "./fixture.ts";
 import { predict } from "./predict.ts";
+import { addr, askServer, reportOf, sceneOf } from "./testing/fixture.ts";
 import { withFullTables } from "./trace.ts";
 import type { CauseCode, Scene } from "./types.ts";
 

@@ -27,11 +27,11 @@ export function predict(scene: Scene, memory?: model.Memory): Predicted {
   return { verdict: verdicts.size > 1 ? "depends" : verdict, ways, ...(large && { large }), ...(cause && { cause }) };
 }
 
-export function questionOf({ from, protocol, dst, dstPort }: Ask): model.Question {
+function questionOf({ from, protocol, dst, dstPort }: Ask): model.Question {
   return { from: from.namespace, protocol: PROTOCOL_NUMBERS[protocol][dst.family], dst, ...(dstPort !== undefined && { dstPort }) };
 }
 
-export function verdictOf({ outcome }: model.RoundTrip): Verdict {
+function verdictOf({ outcome }: model.RoundTrip): Verdict {
   return outcome.kind === "answered" ? "allowed" : outcome.kind;
 }
 

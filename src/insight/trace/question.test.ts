@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { InputError } from "#base";
-import { objectsOf, podObject, serviceObject } from "./fixture.ts";
 import { resolveQuestion } from "./question.ts";
+import { objectsOf, podObject, serviceObject } from "./testing/fixture.ts";
 import type { RawQuestion, Resolved } from "./types.ts";
 
 const ports = [

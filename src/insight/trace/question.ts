@@ -9,7 +9,7 @@ import { lookupOf } from "./names.ts";
 import { podImpossible, podPort } from "./pods.ts";
 import type { Ask, Asker, ClusterObjects, RawQuestion, Resolved, Target } from "./types.ts";
 
-export const OUTSIDE = "outside";
+const OUTSIDE = "outside";
 
 /** Throws InputError for what names nothing that there is. */
 export function resolveQuestion(raw: RawQuestion, objects: ClusterObjects): Resolved {
@@ -39,7 +39,7 @@ export interface Wanted {
   readonly port?: number | string;
 }
 
-export interface Within {
+interface Within {
   readonly objects: ClusterObjects;
   readonly namespace: string;
 }
@@ -74,7 +74,7 @@ function askerOf(pod: Stored<Pod>): Asker {
 }
 
 /** The model's name for where a pod is. */
-export function namespaceOf(pod: Stored<Pod>): string {
+function namespaceOf(pod: Stored<Pod>): string {
   return pod.spec?.hostNetwork === true ? (pod.spec.nodeName ?? "") : keyOf(pod);
 }
 
@@ -178,7 +178,7 @@ function familiesOf({ pod, place }: Asker, objects: ClusterObjects): Family[] {
   return families.size === 0 ? [4, 6] : ([4, 6] as const).filter((family) => families.has(family));
 }
 
-export function toService(service: Stored<Service>, wanted: Wanted): Resolved {
+function toService(service: Stored<Service>, wanted: Wanted): Resolved {
   const { spec = {} } = service;
   const key = keyOf(service);
   if (spec.type === "ExternalName") {

@@ -59,7 +59,7 @@ function nobody(scene: Scene, { namespace }: Ending, asked: string): Cause {
   };
 }
 
-export function listeningIn({ state, reports }: Scene, namespace: string): Listening[] {
+function listeningIn({ state, reports }: Scene, namespace: string): Listening[] {
   const own = state.namespaces.find(({ name }) => name === namespace);
   const observed = reports.flatMap(({ namespaces }) => namespaces).findLast(({ state: { name } }) => name === namespace);
   return (own?.listeners ?? []).map((listener, i) => ({ listener, socket: observed?.sockets[i] }));
@@ -69,7 +69,7 @@ const PROTOCOL_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
   Object.entries(PROTOCOL_NUMBERS).flatMap(([name, numbers]) => Object.values(numbers).map((number) => [number, name])),
 );
 
-export function protocolName(protocol: number): string {
+function protocolName(protocol: number): string {
   return PROTOCOL_NAMES[protocol] ?? `protocol ${protocol}`;
 }
 

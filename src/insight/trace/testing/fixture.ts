@@ -4,8 +4,8 @@ import { parseAddr } from "#ip";
 import type { KubeObject, Stored } from "#kube";
 import type * as model from "#model";
 import type { NodeReport } from "#observe";
-import { addr, clientRouterServer } from "../../core/model/testing/world.ts";
-import type { Ask, ClusterObjects, Scene } from "./types.ts";
+import { addr, clientRouterServer } from "../../../core/model/testing/world.ts";
+import type { Ask, ClusterObjects, Scene } from "../types.ts";
 
 function stored<T extends KubeObject>(kind: string, name: string, namespace: string | undefined, rest: object): Stored<T> {
   const metadata = { name, uid: `uid-${name}`, resourceVersion: "1", creationTimestamp: "2026-01-01T00:00:00Z" };
@@ -57,7 +57,7 @@ export function askServer(more: Partial<Ask> = {}): Ask {
   };
 }
 
-export const WEB: model.Listener = { protocol: 6, port: 80, name: "web" };
+const WEB: model.Listener = { protocol: 6, port: 80, name: "web" };
 
 /** With one report that tells of all namespaces. */
 export function sceneOf(parts: Parameters<typeof clientRouterServer>[0], more: Partial<Scene> = {}): Scene {
