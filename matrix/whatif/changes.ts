@@ -1,6 +1,6 @@
 // Random changes of a small cluster: policies that come, become others and go, labels of pods and namespaces, Services that turn to others.
 import fc from "fast-check";
-import type { Client } from "#client";
+import { type Client, isAlreadyExists } from "#client";
 import {
   CLUSTER_NETWORK_POLICIES,
   type KubeObject,
@@ -11,7 +11,6 @@ import {
   type Resource,
   SERVICES,
 } from "#kube";
-import { applyObject } from "../../src/app/cli/commands/apply.ts";
 import { clusterSpec, spec } from "../../src/insight/whatif/testing/random.ts";
 
 export interface RandomChange {
@@ -76,7 +75,7 @@ export class Changes {
       isDelete: false,
       apply: async (client) => {
         this.#policies.set(keyOf(object), object);
-        await applyObject(client, object);
+        await replace(client, object);
       },
     };
   }
@@ -129,6 +128,17 @@ export class Changes {
 
   #pick<T>(values: readonly T[]): T {
     return this.#sample(fc.constantFrom(...values));
+  }
+}
+
+/** Policies are the manifest's, whole, as what-if takes them. */
+async function replace(client: Client, object: KubeObject): Promise<void> {
+  const resource: Resource = object.kind === "NetworkPolicy" ? NETWORK_POLICIES : CLUSTER_NETWORK_POLICIES;
+  try {
+    await client.create(resource, object);
+  } catch (err) {
+    if (!isAlreadyExists(err)) throw err;
+    await client.update(resource, object);
   }
 }
 
