@@ -121,12 +121,13 @@ test("an error says which element, and what the kernel says", () => {
   });
 });
 
-const hasIptablesNft: boolean = spawnSync("iptables-nft", ["--version"]).status === 0;
+const IPTABLES = "iptables-nft";
+const hasIptables: boolean = spawnSync(IPTABLES, ["--version"]).status === 0;
 
-test("the comment of a rule that iptables wrote", { skip: hasIptablesNft ? false : "there is no iptables-nft command here" }, () => {
+test("the comment of a rule that iptables wrote", { skip: hasIptables ? false : `there is no ${IPTABLES} command here` }, () => {
   using ns = netns.createAnonymous();
   const args = ["-A", "FORWARD", "-p", "tcp", "-m", "comment", "--comment", "default/web:http", "-j", "DROP"];
-  const { status, stderr } = ns.run(() => spawnSync("iptables-nft", args, { encoding: "utf8" }));
+  const { status, stderr } = ns.run(() => spawnSync(IPTABLES, args, { encoding: "utf8" }));
   assert.equal(status, 0, stderr);
   const nft = openNft(ns);
   const [rule] = nft.chains({ family: "ip", name: "filter" })?.find(({ name }) => name === "FORWARD")?.rules ?? [];
