@@ -30,6 +30,8 @@ export interface CompileInput {
   readonly chains?: Map<string, Chain>;
   /** Sets that rules share, by name; `known` keeps them up to date. */
   readonly shared?: Map<string, LiveSet>;
+  /** What has been found for pods and still holds; the caller takes out those of whom it no longer does. New ones are put in. */
+  readonly groups?: GroupMemo;
   /** Default: cut. */
   readonly established?: Established;
 }
@@ -42,11 +44,14 @@ export interface Desired {
   readonly refusing: ReadonlyMap<string, readonly string[]>;
 }
 
-interface Group {
+export interface Group {
   readonly chain: string;
   readonly direction: Direction;
   readonly policies: readonly Policy[];
 }
+
+/** For each direction the group of the NetworkPolicies that isolate the pod. */
+export type GroupMemo = WeakMap<PodFacts, Map<Direction, Group | undefined>>;
 
 interface Groups {
   readonly policies: Map<string, Group>;
@@ -152,17 +157,20 @@ function contentOf(policy: Policy, direction: Direction, versions: CompileInput[
 }
 
 /** The name of the group's chain; undefined where nothing isolates. */
-function groupOf(
-  direction: Direction,
-  pod: PodFacts,
-  { policies, versions }: CompileInput,
-  groups: Map<string, Group>,
-): string | undefined {
+function groupOf(direction: Direction, pod: PodFacts, input: CompileInput, groups: Map<string, Group>): string | undefined {
+  const known = input.groups?.get(pod) ?? new Map<Direction, Group | undefined>();
+  input.groups?.set(pod, known);
+  if (!known.has(direction)) known.set(direction, findGroup(direction, pod, input));
+  const group = known.get(direction);
+  if (group !== undefined && !groups.has(group.chain)) groups.set(group.chain, group);
+  return group?.chain;
+}
+
+function findGroup(direction: Direction, pod: PodFacts, { policies, versions }: CompileInput): Group | undefined {
   const own = isolating(direction, pod, policies).sort((a, b) => (a.key < b.key ? -1 : 1));
   if (own.length === 0) return undefined;
   const chain = `${direction}-${digest(own.map((policy) => contentOf(policy, direction, versions)).join(" "))}`;
-  if (!groups.has(chain)) groups.set(chain, { chain, direction, policies: own });
-  return chain;
+  return { chain, direction, policies: own };
 }
 
 function rulesOf(groups: Groups, { cluster, known, versions, shared = new Map() }: CompileInput): Map<string, CompiledRule> {

@@ -231,7 +231,7 @@ class Reconciler implements Policies {
   }
 
   #compile(): Desired {
-    const desired = compile({ ...this.#state.compileInput(), established: this.#o.established ?? "cut" });
+    const desired = compile({ ...this.#state.compileInput(), groups: this.#state.groups, established: this.#o.established ?? "cut" });
     return this.#hasLog ? desired : { ...desired, table: withoutLog(desired.table) };
   }
 

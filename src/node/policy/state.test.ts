@@ -19,7 +19,7 @@ class Bench {
 
   /** What the next transaction has, one step a line. */
   steps(): string[] {
-    const { table } = compile(this.state.compileInput());
+    const { table } = compile({ ...this.state.compileInput(), groups: this.state.groups });
     const { changes, after, tidy } = diff(this.#table, table, this.state.known.takePatches());
     this.#table = after;
     return [...changes.map(line), ...tidy.map((change) => `tidy: ${line(change)}`)];

@@ -12,9 +12,10 @@ import {
   parseClusterPolicy,
   parsePolicy,
   sameFacts,
+  selects,
 } from "#netpol";
 import type { Chain } from "#nft";
-import type { CompileInput } from "./compile.ts";
+import type { CompileInput, GroupMemo } from "./compile.ts";
 import { clusterRuleId } from "./compile-cluster-rule.ts";
 import { ruleId } from "./compile-rule.ts";
 import { KnownRules } from "./known-rules.ts";
@@ -41,6 +42,8 @@ export class PolicyState {
   readonly #index = new PodIndex();
   readonly #versions = new Map<string, number>();
   readonly #chains = new Map<string, Chain>();
+  /** For `compile`, of the pods of this node. */
+  groups: GroupMemo = new WeakMap();
   /** More has changed than which pods are in which sets. */
   isRestructured = true;
 
@@ -75,6 +78,7 @@ export class PolicyState {
       this.#versions.set(id, (this.#versions.get(id) ?? 0) + 1);
       this.known.delete(id);
     }
+    this.groups = new WeakMap();
     this.isRestructured = true;
   }
 
@@ -86,6 +90,8 @@ export class PolicyState {
     const key = `${pod.namespace}/${pod.name}`;
     const facts = this.#reported.get(key);
     this.#locals.set(pod.containerId, { pod, facts: facts?.uid === pod.uid ? facts : undefined });
+    // It may have been one before, and policies have changed since.
+    if (facts !== undefined) this.groups.delete(facts);
     this.isRestructured = true;
     this.#refresh(key);
   }
@@ -137,7 +143,7 @@ export class PolicyState {
     this.removePolicy(policy);
     const own = this.policies.get(policy.namespace) ?? new Map<string, Policy>();
     this.policies.set(policy.namespace, own.set(policy.key, policy));
-    this.isRestructured = true;
+    this.#concern(policy);
     return policy;
   }
 
@@ -147,8 +153,17 @@ export class PolicyState {
     if (own === undefined || old === undefined) return;
     for (const rule of old.rules) this.known.delete(ruleId(old, rule));
     own.delete(key);
-    this.isRestructured = true;
+    this.#concern(old);
     if (own.size === 0) this.policies.delete(namespace);
+  }
+
+  /** A policy that selects no pod of this node makes no difference here. */
+  #concern(policy: Policy): void {
+    for (const { facts } of this.#locals.values()) {
+      if (facts === undefined || !selects(policy, facts)) continue;
+      this.groups.delete(facts);
+      this.isRestructured = true;
+    }
   }
 
   setClusterPolicy(object: Stored<ClusterNetworkPolicy>): ClusterPolicy {
