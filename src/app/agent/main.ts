@@ -4,7 +4,7 @@
 // On SIGTERM it only ends; pods, links, routes and rules stay, and the next agent goes on with them.
 import { readFileSync, writeSync } from "node:fs";
 import { errorMessage, FairleadError, formatMetrics, InputError, systemClock } from "#base";
-import { createEventRecorder, createHttpClient, createInformer, dropManagedFields, readKubeconfig } from "#client";
+import { createEventRecorder, createHttpClient, createInformer, dropManagedFields, type HttpClient, readKubeconfig } from "#client";
 import { formatAddr } from "#ip";
 import { ENDPOINT_SLICES, NODES, SERVICES } from "#kube";
 import { type KubeletOptions, startKubelet } from "#kubelet";
@@ -28,11 +28,7 @@ const logger = createLogger("agent");
 async function main(flags: AgentFlags): Promise<void> {
   const abort = new AbortController();
   const { signal } = abort;
-  const client = createHttpClient({
-    ...readKubeconfig(flags.kubeconfig),
-    userAgent: "fairlead-agent",
-    retryRefusedMs: API_SERVER_START_MS,
-  });
+  const client = connect(flags);
   const informed = { logger, signal };
   const informers = {
     services: createInformer(client, SERVICES, { ...informed, transform: dropManagedFields }),
@@ -69,7 +65,7 @@ async function main(flags: AgentFlags): Promise<void> {
   const networkReady = Promise.all([network.open(runtime), network.ready, proxy.synced]).then(() => undefined);
   const { services } = informers;
   const debugPages: KubeletOptions["debugPages"] = {
-    drops: async ({ signal: gone }) => network.drops(gone),
+    ...network.debugPages,
     services: ({ path: [namespace, name] }) => proxy.inspect(`${namespace}/${name}`),
     ...observePages(flags.nodeName, ns, runtime),
   };
@@ -87,6 +83,10 @@ async function main(flags: AgentFlags): Promise<void> {
   await kubelet.ready;
   tellReady(flags);
   settleMemory(SETTLE_MS);
+}
+
+function connect(flags: AgentFlags): HttpClient {
+  return createHttpClient({ ...readKubeconfig(flags.kubeconfig), userAgent: "fairlead-agent", retryRefusedMs: API_SERVER_START_MS });
 }
 
 function proxySettings(flags: AgentFlags): Partial<ProxyOptions> & Pick<ProxyOptions, "node" | "podCidrs" | "serviceCidrs"> {

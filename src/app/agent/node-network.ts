@@ -4,7 +4,8 @@ import { errorMessage, type Logger, type Metric } from "#base";
 import type { Client, EventRecorder, Informer } from "#client";
 import { BRIDGE, createPodNetwork, type PodNetwork as PodLinks } from "#cni";
 import { formatAddr, formatPrefix, type Prefix, parseAddr } from "#ip";
-import { openIpam } from "#ipam";
+import { type Ipam, openIpam } from "#ipam";
+import type { KubeletOptions } from "#kubelet";
 import { type NetNs, openConntrack, openNft, openRoute, watchPacketLog } from "#linux";
 import { overlayMetrics, podCidrsOf, podMtu, startMasquerade, startOverlay } from "#overlay";
 import { type LocalPod, type Policies, policyMetrics, startPolicies } from "#policy";
@@ -31,8 +32,8 @@ export interface NodeNetwork {
   /** Resolves when pods can be connected and other nodes are reached. */
   readonly ready: Promise<void>;
   metrics(): Metric[];
-  /** See `Policies`. */
-  drops(signal: AbortSignal): ReturnType<Policies["drops"]>;
+  /** `drops`, see `Policies`; `leases`: which address is held for which sandbox. */
+  readonly debugPages: NonNullable<KubeletOptions["debugPages"]>;
   stop(): void;
 }
 
@@ -50,10 +51,11 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
     route,
     logger: logger.child({ room: "overlay" }),
   });
+  let ipam: Ipam | undefined;
   const links = firstPodCidrs(options).then((podCidrs) => {
     logger.info("Pod CIDRs", { podCidrs: podCidrs.map(formatPrefix) });
     const room = logger.child({ room: "cni" });
-    const ipam = openIpam({ dir: `${flags.nodeRoot}/ipam`, podCidrs, logger: room });
+    ipam = openIpam({ dir: `${flags.nodeRoot}/ipam`, podCidrs, logger: room });
     const mtu = (): number => podMtu({ backend: flags.overlay, nodeAddrs: flags.nodeAddrs, ns, route });
     return createPodNetwork({ node: { ns, route }, openRoute, ipam, mtu, logger: room });
   });
@@ -87,7 +89,7 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
       ...portmapMetrics(hostPorts.metrics),
       ...policyMetrics(policies.metrics),
     ],
-    drops: (signal) => policies.drops(signal),
+    debugPages: debugPages(policies, () => ipam?.list() ?? []),
     stop() {
       overlay.stop();
       masquerade.stop();
@@ -95,6 +97,13 @@ export function startNodeNetwork(options: NodeNetworkOptions): NodeNetwork {
       policies.stop();
       void links.then((network) => network.stop());
     },
+  };
+}
+
+function debugPages(policies: Policies, leases: Ipam["list"]): NodeNetwork["debugPages"] {
+  return {
+    drops: async ({ signal }) => policies.drops(signal),
+    leases: async () => leases().map(({ addr, owner }) => ({ addr: formatAddr(addr), containerId: owner.containerId })),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { Service } from "kubernetes-types/core/v1";
 import { type Addr, formatAddr, formatPrefix, type Prefix, prefixContains, prefixOverlaps, tryParseAddr, tryParsePrefix } from "#ip";
 import { internalAddrsOf, keyOf, type Stored } from "#kube";
+import type * as model from "#model";
 import { addrsOf, hasNamespace } from "#shadow";
 import type { Check, Facts, Finding } from "./types.ts";
 
@@ -45,15 +46,42 @@ function duplicates(owned: readonly Owned[], remedy: string): Finding[] {
   });
 }
 
+/** What its node does not hold for it may become another pod's. */
+function unheld({ answers }: Facts): Finding[] {
+  return answers.flatMap(({ node, report, leases }) => {
+    const held = new Set(leases?.map(({ addr, containerId }) => `${containerId} ${addr}`));
+    const pods = leases === undefined ? [] : (report?.namespaces ?? []);
+    return pods.flatMap(({ state, pod }) =>
+      pod === undefined
+        ? []
+        : addrsOfLink(state, "eth0")
+            .filter((addr) => !held.has(`${pod.sandboxId} ${addr}`))
+            .map((addr) => ({
+              object: `pod ${state.name}`,
+              problem: `${node} does not hold its address ${addr} for it: another pod may get it`,
+              remedy: "delete the pod: its successor gets an address of its own",
+            })),
+    );
+  });
+}
+
+function addrsOfLink({ addrs }: model.Namespace, name: string): string[] {
+  return addrs
+    .filter(({ link }) => link === name)
+    .map(({ prefix }) => formatAddr(prefix.addr))
+    .filter((addr) => !addr.startsWith("fe80:"));
+}
+
 export const uniqueAddresses: Check = {
   number: 2,
   title: "addresses are unique",
-  proves: "no two nodes, pods or Services have one address, by the API and in the kernels",
+  proves: "no two nodes, pods or Services have one address, by the API and in the kernels, and nodes hold those of their pods",
   unit: "addresses",
   run(facts) {
     const api = [...nodesOf(facts), ...podsOf(facts), ...servicesOf(facts)];
     const held = heldBy(facts);
     const failures = [
+      ...unheld(facts),
       ...duplicates(api, "delete the one that came later, so that it gets another address"),
       ...duplicates(held, "`ip addr del` it where the API does not say that it is"),
     ];

@@ -104,6 +104,23 @@ const FAULTS: Readonly<Record<string, { readonly facts: () => Facts; readonly ch
       withState(healthy(), "node-2", ({ addrs }) => ({ addrs: [...addrs, { link: "lo", prefix: parsePrefix("172.18.0.11/32") }] })),
     checks: [2],
   },
+  "a pod whose address its node does not hold": {
+    facts: () => {
+      const { answers, ...facts } = healthy();
+      return { ...facts, answers: answers.map((one) => ({ ...one, leases: one.node === "node-2" ? [] : (one.leases ?? []) })) };
+    },
+    checks: [2],
+  },
+  "an address that is held for nobody": {
+    facts: () => {
+      const { answers, ...facts } = healthy();
+      return {
+        ...facts,
+        answers: answers.map((one) => ({ ...one, leases: [...(one.leases ?? []), { addr: "10.244.1.99", containerId: "gone" }] })),
+      };
+    },
+    checks: [15],
+  },
   "a Service outside the Service CIDRs": {
     facts: () => ({
       ...healthy(),

@@ -3,7 +3,7 @@ import { errorMessage } from "#base";
 import type { NodeReport, ProbeRequest, ProbeResult } from "#observe";
 import { type ShadowObjects, shadowNetwork } from "#shadow";
 import { planProbes } from "./probes.ts";
-import type { ClusterSettings, DoneProbe, Facts, NodeAnswer, PlannedProbe } from "./types.ts";
+import type { ClusterSettings, DoneProbe, Facts, Lease, NodeAnswer, PlannedProbe } from "./types.ts";
 
 /** The way to a cluster. */
 export interface Sources {
@@ -11,6 +11,7 @@ export interface Sources {
   objects(): Promise<ShadowObjects>;
   /** Of one node. Rejects where its agent does not answer. */
   report(node: string): Promise<NodeReport>;
+  leases(node: string): Promise<readonly Lease[]>;
   probe(node: string, request: ProbeRequest): Promise<ProbeResult>;
   /** In milliseconds since the Unix epoch. */
   now(): number;
@@ -36,7 +37,8 @@ async function ask(sources: Sources, node: string): Promise<NodeAnswer> {
   const askedMs = sources.now();
   try {
     const report = await sources.report(node);
-    return { node, report, askedMs, answeredMs: sources.now() };
+    const answeredMs = sources.now();
+    return { node, report, leases: await sources.leases(node), askedMs, answeredMs };
   } catch (err) {
     return { node, error: errorMessage(err), askedMs, answeredMs: sources.now() };
   }

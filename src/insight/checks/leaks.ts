@@ -3,27 +3,28 @@ import { formatAddr, prefixContains } from "#ip";
 import type * as model from "#model";
 import type { NodeReport, ObservedNamespace } from "#observe";
 import { hostEnd, neighText } from "./observed.ts";
-import type { Check, Facts, Finding } from "./types.ts";
+import type { Check, Facts, Finding, Lease } from "./types.ts";
 
 export const nothingLeaked: Check = {
   number: 15,
   title: "nothing is left of pods that are gone",
-  proves: "every pod's namespace has its Pod, and every port, neighbour and route of a bridge belongs to a pod",
+  proves: "every pod's namespace has its Pod, and every held address and every port and neighbour of a bridge belongs to a pod",
   unit: "objects",
   run(facts) {
     const keys = new Set(facts.objects.pods.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`));
     let examined = 0;
-    const failures = facts.answers.flatMap(({ node, report }): Finding[] => {
+    const failures = facts.answers.flatMap(({ node, report, leases = [] }): Finding[] => {
       const own = report?.namespaces.find(({ role }) => role === "node");
       if (report === undefined || own === undefined) return [];
       const pods = report.namespaces.filter(({ role }) => role === "pod");
       const bridges = new Set(own.state.links.filter(({ type }) => type.kind === "bridge").map(({ name }) => name));
       const ports = own.state.links.filter(({ master }) => master !== undefined && bridges.has(master));
       const neighs = neighboursOf(own, bridges, facts);
-      examined += pods.length + ports.length + neighs.length;
+      examined += pods.length + ports.length + neighs.length + leases.length;
       return [
         ...pods.filter(({ state }) => !keys.has(state.name)).map(({ state }) => leftNamespace(node, state.name)),
         ...portsWithoutPod(report, own, ports),
+        ...leasesWithoutPod(node, leases, pods),
         ...neighs.filter((neigh) => !isOfPod(neigh, facts)).map((neigh) => leftNeighbour(node, neigh)),
       ];
     });
@@ -46,6 +47,16 @@ function portsWithoutPod(report: NodeReport, own: ObservedNamespace, ports: read
     .map(({ name, master = "" }) => {
       const problem = `link ${name} is a port of ${master}, and leads to no pod`;
       return { object: `node ${report.node}`, problem, remedy: `\`ip link del ${name}\` in the node's namespace` };
+    });
+}
+
+function leasesWithoutPod(node: string, leases: readonly Lease[], pods: readonly ObservedNamespace[]): Finding[] {
+  const sandboxes = new Set(pods.flatMap(({ pod }) => pod?.sandboxId ?? []));
+  return leases
+    .filter(({ containerId }) => !sandboxes.has(containerId))
+    .map(({ addr, containerId }) => {
+      const problem = `address ${addr} is held for sandbox ${containerId.slice(0, 12)}, which is gone`;
+      return { object: `node ${node}`, problem, remedy: "restart the node's agent: it gives back what no pod has" };
     });
 }
 

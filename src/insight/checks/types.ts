@@ -17,9 +17,17 @@ export interface ClusterSettings {
   readonly isSandbox: boolean;
 }
 
+/** An address that a node holds for a pod. */
+export interface Lease {
+  readonly addr: string;
+  /** The pod's sandbox. */
+  readonly containerId: string;
+}
+
 export interface NodeAnswer {
   readonly node: string;
   readonly report?: NodeReport;
+  readonly leases?: readonly Lease[];
   /** Why there is no report. */
   readonly error?: string;
   /** By the asker's clock, in milliseconds since the Unix epoch. */

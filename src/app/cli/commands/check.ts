@@ -1,6 +1,6 @@
 // `fairlead check`: is the live network as it should be? Changes nothing.
-import { InputError } from "#base";
-import { type CheckResult, formatResults, gather, listChecks, PROBING, parseOnly, runChecks, type Sources } from "#checks";
+import { FairleadError, InputError } from "#base";
+import { type CheckResult, formatResults, gather, type Lease, listChecks, PROBING, parseOnly, runChecks, type Sources } from "#checks";
 import type { HttpClient } from "#client";
 import { parsePrefix } from "#ip";
 import type { ClusterNetworkPolicy, Stored } from "#kube";
@@ -91,6 +91,12 @@ function sourcesOf(client: HttpClient, name: string): Sources {
       return { ...objects, endpointSlices: slices, clusterNetworkPolicies: clusterNetworkPolicies as Stored<ClusterNetworkPolicy>[] };
     },
     report: async (node) => decodeReport(await nodeDoor(client, node).network(signal())),
+    async leases(node) {
+      const path = `/api/v1/nodes/${node}/proxy/debug/leases`;
+      const { status, body } = await client.raw({ method: "GET", path, op: `ask ${node} which addresses it holds`, signal: signal() });
+      if (status !== 200) throw new FairleadError(`cannot ask ${node} which addresses it holds: ${body.toString()}`, { code: "NoAnswer" });
+      return JSON.parse(body.toString()) as Lease[];
+    },
     probe: async (node, request) => decodeJson(await nodeDoor(client, node).probe(encodeJson(request), signal())) as ProbeResult,
     now: () => Date.now(),
   };

@@ -104,6 +104,9 @@ export function healthy(objects: ShadowObjects = OBJECTS, settings: ClusterSetti
     askedMs: 1000 * i,
     answeredMs: 1000 * i + 10,
     report: reportOf(name, objects, desired, 1000 * i + 5),
+    leases: objects.pods
+      .filter(({ spec }) => spec?.nodeName === name)
+      .flatMap((own) => own.status?.podIPs?.map(({ ip }) => ({ addr: ip ?? "", containerId: `sandbox of ${keyOf(own)}` })) ?? []),
   }));
   const known = { settings, objects, answers, desired };
   return { ...known, probes: planProbes(known).map(answered) };
@@ -127,6 +130,7 @@ function observed(state: model.Namespace, all: readonly model.Namespace[]): Obse
   const rename = <T extends { readonly link: string }>(one: T): T => ({ ...one, link: hostName(one.link) });
   return {
     role: isNode ? "node" : "pod",
+    ...(!isNode && { pod: { namespace: "", name: "", uid: "", sandboxId: `sandbox of ${state.name}` } }),
     inode: all.indexOf(state) + 100,
     conntrack: { count: 1, max: 1000 },
     sockets: [],
