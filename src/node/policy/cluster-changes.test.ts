@@ -31,7 +31,7 @@ class Node {
       this.#nft.apply(patchChanges(this.#table, patches.values()));
       return;
     }
-    const { table } = compile(this.state.compileInput());
+    const { table } = compile({ ...this.state.compileInput(), groups: this.state.groups });
     this.state.isRestructured = false;
     const { changes, after } = diff(this.#table, table, patches);
     this.#nft.apply(changes);
