@@ -2,7 +2,7 @@
 import { type Addr, addrEquals, formatAddr } from "#ip";
 import type { CaptureSighting, Sighting, TraceSighting } from "#observe";
 import { formatPacket, type Packet } from "#wire";
-import type { Ask, Predicted, SeenPoint } from "./types.ts";
+import type { Ask, Leg, Predicted, SeenPoint, Way } from "./types.ts";
 
 type Direction = SeenPoint["direction"];
 
@@ -110,4 +110,12 @@ export function flowSteps(sightings: readonly Sighting[], marks: FlowMarks): Flo
     if (found !== undefined) steps.push({ sighting, ...found });
   }
   return steps;
+}
+
+/** First the way that was observed, where it can be told. */
+export function waysAsSeen({ predicted: { ways }, observed }: Pick<Leg, "predicted" | "observed">): Way[] {
+  const arrivals = observed?.points.filter(({ direction, way }) => direction === "request" && way === "in") ?? [];
+  const seen = new Set(arrivals.map(({ namespace }) => namespace));
+  const isSeen = ({ endpoint }: Way): boolean => endpoint?.pod !== undefined && seen.has(endpoint.pod);
+  return ways.toSorted((a, b) => Number(isSeen(b)) - Number(isSeen(a)));
 }

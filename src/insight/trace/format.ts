@@ -2,7 +2,7 @@
 import { formatAddr, formatAddrPort } from "#ip";
 import * as model from "#model";
 import type { TraceSighting } from "#observe";
-import { flowSteps, marksOf } from "./correlate.ts";
+import { flowSteps, marksOf, waysAsSeen } from "./correlate.ts";
 import type { Cause, Leg, Observed, SeenPoint, Trace, Way, YamlPlace } from "./types.ts";
 
 type Style = "bold" | "dim" | "red" | "green" | "yellow";
@@ -44,7 +44,7 @@ function rtt(observed: Observed | undefined): string {
 
 function formatLeg(leg: Leg, paint: Paint): string {
   const { predicted, observed } = leg;
-  const [way, ...others] = orderedWays(leg);
+  const [way, ...others] = waysAsSeen(leg);
   if (way === undefined) return "";
   const rows: Row[] = [
     { predicted: "PREDICTED", ...(observed && { observed: "OBSERVED" }), style: "bold" },
@@ -60,13 +60,6 @@ function formatLeg(leg: Leg, paint: Paint): string {
   ]
     .filter((part) => part !== "")
     .join("\n");
-}
-
-/** First the way that was observed, where it can be told. */
-function orderedWays({ predicted: { ways }, observed }: Leg): Way[] {
-  const seen = new Set(observed?.points.map(({ namespace }) => namespace) ?? []);
-  const isSeen = ({ endpoint }: Way): boolean => endpoint?.pod !== undefined && seen.has(endpoint.pod);
-  return [...ways].toSorted((a, b) => Number(isSeen(b)) - Number(isSeen(a)));
 }
 
 function walkRows(name: "request" | "reply", walk: model.Walk, leg: Leg): Row[] {

@@ -131,6 +131,11 @@ suite("a real packet", () => {
     assert.deepEqual([verdict, cause?.code], ["silence", "no route"]);
   });
 
+  test("the own kernel has no such protocol", () => {
+    const { cause } = seen({ outcome: "error", errno: "EPROTONOSUPPORT", message: "Cannot open a socket" }, []);
+    assert.equal(cause?.sentence, "the kernel of client cannot send tcp at all: Cannot open a socket");
+  });
+
   test("lost where the model says, for the reason that it gives", () => {
     const scene = sceneOf({ router: { sysctls: { "net/ipv4/ip_forward": 0 } } });
     const { cause } = seen(SILENCE, captures(THERE.slice(0, 2)), scene);

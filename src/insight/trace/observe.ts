@@ -5,7 +5,7 @@ import { decodeJson, decodeSighting, encodeJson, type ProbeRequest, type ProbeRe
 import { flowSteps, marksOf, seenPoints } from "./correlate.ts";
 import { diagnose } from "./diagnose.ts";
 import { type ObserverDoor, SANDBOX } from "./gather.ts";
-import { isTarget, observedEnding } from "./observed-ending.ts";
+import { isTarget, isUnable, observedEnding } from "./observed-ending.ts";
 import type { Ask, Cause, Observed, Predicted, Scene, Verdict } from "./types.ts";
 
 /** Nothing is far: what is not answered by then will not be. */
@@ -95,7 +95,7 @@ export function judged(scene: Scene, predicted: Predicted, { probe, clientPort, 
   const ending = observedEnding(scene, { probe, points, steps }, predicted);
   const arrived = points.findLast(({ direction, way }) => direction === "request" && way === "in");
   const isUnanswered = ending === undefined && probe.outcome !== "answered";
-  const cause = ending === undefined ? undefined : withEvidence(diagnose(scene, ending), points);
+  const cause = ending === undefined ? undefined : withEvidence(isUnable(probe) ? unable(scene, probe) : diagnose(scene, ending), points);
   const verdict: Verdict = ending === undefined ? "allowed" : ending.said === "refused" ? "refused" : "silence";
   const silent: Cause | undefined =
     isUnanswered && arrived !== undefined && isTarget(scene, predicted, arrived.namespace)
@@ -103,6 +103,11 @@ export function judged(scene: Scene, predicted: Predicted, { probe, clientPort, 
       : undefined;
   const why = cause ?? silent;
   return { verdict, probe, clientPort, points, sightings, problems, ...(why !== undefined && { cause: why }) };
+}
+
+function unable({ ask }: Scene, { message, errno }: ProbeResult): Cause {
+  const sentence = `the kernel of ${ask.from.text} cannot send ${ask.protocol} at all: ${message ?? errno ?? "it does not say why"}`;
+  return { code: "unknown", sentence, facts: [] };
 }
 
 function withEvidence(cause: Cause, points: Observed["points"]): Cause {

@@ -136,6 +136,11 @@ function targetPortOf({ service, objects }: Scene, namespace: string): number | 
   return backend === undefined ? undefined : Number(/\d+$/.exec(backend.id)?.[0]);
 }
 
+/** Whether the asker's kernel cannot send such a packet at all, wherever to. */
+export function isUnable({ outcome, errno = "" }: ProbeResult): boolean {
+  return outcome === "error" && BY_ERRNO[errno] === undefined;
+}
+
 const BY_ERRNO: Readonly<Record<string, model.DropReason>> = {
   ENETUNREACH: "no route",
   EHOSTUNREACH: "no neighbour",

@@ -5,6 +5,7 @@ import type * as model from "#model";
 import { mergeReports, type NodeReport } from "#observe";
 import type { ServiceReport } from "#proxy";
 import { differences } from "./compare.ts";
+import { waysAsSeen } from "./correlate.ts";
 import { traceName } from "./dns.ts";
 import type { ObserverDoor } from "./gather.ts";
 import { observe } from "./observe.ts";
@@ -95,15 +96,16 @@ function payloadOf({ protocol, dst }: Ask, { large }: Predicted): Uint8Array | u
   return new TextEncoder().encode(`${line}${"x".repeat(Math.max(0, size - line.length - 4))}\r\n\r\n`);
 }
 
-function concluded({ predicted, observed }: Leg): {
+function concluded(leg: Leg): {
   readonly verdict: Verdict | "depends";
   readonly sentence: string;
   readonly cause?: Cause;
 } {
+  const { predicted, observed } = leg;
   const verdict = observed?.verdict ?? (predicted.large === undefined ? predicted.verdict : "silence");
   const cause = observed === undefined ? predicted.cause : verdict === "allowed" ? undefined : (observed.cause ?? predicted.cause);
   const said = observed === undefined ? " (predicted)" : "";
-  const [way] = predicted.ways;
+  const [way] = waysAsSeen(leg);
   const by = way?.roundTrip.outcome.kind === "answered" ? `${way.roundTrip.outcome.by} answers` : "it is answered";
   const note = observed?.cause?.code === "no answer" ? `; ${observed.cause.sentence}` : "";
   const why = verdict === "allowed" ? `${by}${note}` : (cause?.sentence ?? "no cause was found");
