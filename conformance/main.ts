@@ -4,6 +4,7 @@ import { errorMessage } from "#base";
 import { formatReport, formatTotals } from "./report.ts";
 import { runAll } from "./run.ts";
 import { TESTS } from "./tests/index.ts";
+import { NETWORK_POLICIES_TESTS } from "./tests/network-policies.ts";
 import { TITLES } from "./titles.ts";
 import type { Outcome } from "./types.ts";
 
@@ -60,7 +61,7 @@ if (values.help) {
   process.exit(0);
 }
 if (values.output !== "text" && values.output !== "json") usageError(`--output must be text or json, not "${values.output}"`);
-const tests = TITLES.flatMap((title) => TESTS.find((test) => test.title === title) ?? []).filter((test) =>
+const tests = [...TITLES.flatMap((title) => TESTS.find((test) => test.title === title) ?? []), ...NETWORK_POLICIES_TESTS].filter((test) =>
   test.title.includes(values.only),
 );
 if (tests.length === 0) usageError(`no title contains "${values.only}"; --list prints all`);
