@@ -3,9 +3,10 @@ import { describe, test } from "node:test";
 import { formatAddr, parseAddr, parseMac, parsePrefix } from "#ip";
 import type * as model from "#model";
 import { drop } from "#nft";
+import { planProbes } from "./probes.ts";
 import { formatResults, listChecks } from "./report.ts";
 import { CHECKS, parseOnly, runChecks } from "./run.ts";
-import { healthy, OBJECTS, SETTINGS } from "./testing/cluster.ts";
+import { healthy, meta, OBJECTS, SETTINGS } from "./testing/cluster.ts";
 import type { Facts } from "./types.ts";
 
 function failed(facts: Facts): number[] {
@@ -285,6 +286,26 @@ test("what policies forbid is not tried: the endpoint is open to node-1's addres
     tried.map(({ node }) => node),
     ["node-1", "node-2"],
   );
+});
+
+test("with many nodes there are no more probes than can be waited for, and every node and endpoint has its part", () => {
+  const facts = healthy();
+  const [first] = facts.answers;
+  const answers = Array.from({ length: 300 }, (_, i) => ({ ...first, node: `node-${i + 1}`, askedMs: 0, answeredMs: 0 }));
+  const nodes = answers.map(({ node }, i) => ({
+    ...(OBJECTS.nodes[0] ?? assert.fail("no node")),
+    metadata: { ...meta(node) },
+    spec: { podCIDRs: [`10.${i >> 8}.${i & 255}.0/24`] },
+  }));
+  const desired = {
+    namespaces: answers.map(({ node }) => ({ ...(facts.desired.namespaces[0] ?? assert.fail("no namespace")), name: node })),
+  };
+  const planned = planProbes({ ...facts, answers, desired, objects: { ...facts.objects, nodes } }).filter(
+    ({ purpose }) => purpose === "size",
+  );
+  assert.ok(planned.length <= 2000, String(planned.length));
+  assert.equal(new Set(planned.map(({ node }) => node)).size, 300);
+  assert.equal(new Set(planned.map(({ target }) => target)).size, 300);
 });
 
 test("a policy that selects no pod is a warning", () => {

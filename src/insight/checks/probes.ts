@@ -1,6 +1,6 @@
 // What is sent to prove that packets arrive, and what the answers say. Pure.
 import { type Addr, formatAddr, formatAddrPort, nthAddr, type Prefix, tryParseAddr, tryParsePrefix } from "#ip";
-import { keyOf } from "#kube";
+import { internalAddrsOf, keyOf } from "#kube";
 import { type FlowEnd, isAllowed, type Policy, parseClusterPolicy, parsePolicy, podFacts, type World } from "#netpol";
 import { TCP } from "#nft";
 import { addrsOf, hasNamespace } from "#shadow";
@@ -17,19 +17,34 @@ type Known = Pick<Facts, "objects" | "settings" | "answers" | "desired">;
 /** From every node: a full-size echo to each other node's bridge, a question to the cluster's DNS, a connection to each ready endpoint. */
 export function planProbes(known: Known): PlannedProbe[] {
   const nodes = known.answers.flatMap(({ node, report }) => (report === undefined ? [] : [node]));
+  return [
+    ...nodes.flatMap((node, i) => sizeProbes(known, node, someOf(nodes.toSpliced(i, 1), i, nodes.length))),
+    ...nodes.flatMap((node) => dnsProbes(known, node)),
+    ...endpointProbes(known, nodes),
+  ];
+}
+
+/** Of one purpose; beyond it, each node or endpoint is tried with some of the others, in turn. */
+const MANY = 2000;
+
+/** All of them, or where `times` all of them are too many, some from the `i`th on. */
+function someOf<T>(all: readonly T[], i: number, times: number): T[] {
+  const count = Math.max(1, Math.floor(MANY / Math.max(1, times)));
+  const start = i % Math.max(1, all.length);
+  return all.length <= count ? [...all] : [...all.slice(start), ...all.slice(0, start)].slice(0, count);
+}
+
+function endpointProbes(known: Known, nodes: readonly string[]): PlannedProbe[] {
   const endpoints = endpointsOf(known);
-  const world = worldOf(known);
-  return nodes.flatMap((node) => [
-    ...sizeProbes(known, node, nodes),
-    ...dnsProbes(known, node),
-    ...endpoints
-      .filter(({ addr, port }) => isOpen(world, known, { node, addr, port }))
-      .map(({ addr, port, service }): PlannedProbe => {
-        const target = `endpoint ${formatAddrPort(addr, port)} of Service ${service}`;
-        const request = { from: { kind: "node", name: node }, protocol: "tcp", dst: addr, dstPort: port, timeoutMs: TIMEOUT_MS } as const;
-        return { purpose: "endpoint", node, target, request };
-      }),
-  ]);
+  const isOpen = openness(known);
+  return endpoints.flatMap(({ addr, port, service }, i) => {
+    const open = nodes.filter((node) => isOpen(node, addr, port));
+    return someOf(open, i, endpoints.length).map((node): PlannedProbe => {
+      const target = `endpoint ${formatAddrPort(addr, port)} of Service ${service}`;
+      const request = { from: { kind: "node", name: node }, protocol: "tcp", dst: addr, dstPort: port, timeoutMs: TIMEOUT_MS } as const;
+      return { purpose: "endpoint", node, target, request };
+    });
+  });
 }
 
 function podCidrs({ objects }: Known, node: string): Prefix[] {
@@ -127,16 +142,18 @@ function byKey(policies: readonly Policy[]): Map<string, Policy> {
 }
 
 /** What policies forbid is not tried. */
-function isOpen(world: World, { objects }: Known, { node, addr, port }: { node: string; addr: Addr; port: number }): boolean {
-  const pod = objects.pods.find((one) => hasNamespace(one) && addrsOf(one).some((own) => formatAddr(own) === formatAddr(addr)));
-  const own = objects.nodes.find(({ metadata }) => metadata.name === node);
-  const source = (own?.status?.addresses ?? [])
-    .flatMap(({ address }) => tryParseAddr(address) ?? [])
-    .find(({ family }) => family === addr.family);
-  const facts = pod === undefined ? undefined : world.cluster.pods.get(keyOf(pod));
-  if (facts === undefined || source === undefined) return true;
-  const from: FlowEnd = { addr: source, ...(facts.nodeName === node && { isOwnNode: true }) };
-  return isAllowed(world, { from, to: { addr, pod: facts }, protocol: TCP, port });
+function openness(known: Known): (node: string, addr: Addr, port: number) => boolean {
+  const world = worldOf(known);
+  const pods = known.objects.pods.filter(hasNamespace);
+  const podAt = new Map(pods.flatMap((pod) => addrsOf(pod).map((addr) => [formatAddr(addr), world.cluster.pods.get(keyOf(pod))] as const)));
+  const addrsOfNode = new Map(known.objects.nodes.map((node) => [node.metadata.name, internalAddrsOf(node).addrs]));
+  return (node, addr, port) => {
+    const pod = podAt.get(formatAddr(addr));
+    const source = addrsOfNode.get(node)?.find(({ family }) => family === addr.family);
+    if (pod === undefined || source === undefined) return true;
+    const from: FlowEnd = { addr: source, ...(pod.nodeName === node && { isOwnNode: true }) };
+    return isAllowed(world, { from, to: { addr, pod }, protocol: TCP, port });
+  };
 }
 
 function outcomeText({ result, error }: DoneProbe): string {

@@ -13,7 +13,7 @@ import type { ClusterSettings, DoneProbe, Facts, PlannedProbe } from "../types.t
 type Report = NonNullable<Facts["answers"][number]["report"]>;
 type Observed = Report["namespaces"][number];
 
-function meta(key: string, labels: Readonly<Record<string, string>> = {}): StoredMeta {
+export function meta(key: string, labels: Readonly<Record<string, string>> = {}): StoredMeta {
   const [first = "", name] = key.split("/");
   const id = name === undefined ? { name: first } : { namespace: first, name };
   return { ...id, uid: `uid of ${key}`, resourceVersion: "1", creationTimestamp: "2026-01-01T00:00:00Z", labels };
