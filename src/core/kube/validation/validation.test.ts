@@ -215,7 +215,7 @@ test("network policies", () => {
     ],
   );
   assert.deepEqual(problemsOf(NETWORK_POLICIES, { spec: { policyTypes: ["In"] } }), [
-    'spec.policyTypes[0]: Unsupported value: "In": supported values: "Egress", "Ingress"',
+    'spec.policyTypes[0]: Unsupported value: "In": supported values: "Ingress", "Egress"',
   ]);
 });
 
