@@ -1,5 +1,6 @@
 // Packets in a line, and a trace as JSON. Pure.
 import { type Addr, formatAddr, formatAddrPort, formatMac } from "#ip";
+import type { Stored } from "#kube";
 import { ICMP, ICMPV6, SCTP, TCP, UDP } from "#model";
 import type { Protocol } from "#observe";
 import type { FlowPacket } from "./types.ts";
@@ -19,16 +20,24 @@ export function formatPacketOf({ src, dst, dstPort, protocol, length }: FlowPack
 
 const MAC_BYTES = 6;
 
-/** Addresses, MACs and nanoseconds as text. */
+/** Addresses, MACs and nanoseconds as text; of the API's objects their names. */
 export function plain(value: unknown): unknown {
   if (typeof value === "bigint") return String(value);
   if (typeof value !== "object" || value === null) return value;
   if (value instanceof Uint8Array) return value.length === MAC_BYTES ? formatMac(value) : Buffer.from(value).toString("hex");
   if (Array.isArray(value)) return value.map(plain);
   if (isAddr(value)) return formatAddr(value);
+  if (isObject(value)) {
+    const { namespace, name, uid } = value.metadata;
+    return { ...(namespace !== undefined && { namespace }), name, uid };
+  }
   return Object.fromEntries(Object.entries(value).flatMap(([key, member]) => (member === undefined ? [] : [[key, plain(member)]])));
 }
 
 function isAddr(value: object): value is Addr {
   return "family" in value && "bytes" in value && value.bytes instanceof Uint8Array;
+}
+
+function isObject(value: object): value is Stored {
+  return "metadata" in value && typeof value.metadata === "object" && value.metadata !== null && "resourceVersion" in value.metadata;
 }
