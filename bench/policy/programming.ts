@@ -8,7 +8,7 @@ import { openNft } from "#linux";
 import { type LocalPod, startPolicies } from "#policy";
 import { localPod, namespaces, peer, policy } from "./objects.ts";
 
-export interface Spread {
+interface Spread {
   readonly p50: number;
   readonly p99: number;
 }

@@ -44,7 +44,7 @@ export interface Desired {
   readonly refusing: ReadonlyMap<string, readonly string[]>;
 }
 
-export interface Group {
+interface Group {
   readonly chain: string;
   readonly direction: Direction;
   readonly policies: readonly Policy[];

@@ -173,7 +173,7 @@ const PROTOCOLS: Readonly<Record<number, string>> = { 1: "ICMP", 6: "TCP", 17: "
 const HAS_PORTS: ReadonlySet<string> = new Set(["TCP", "UDP", "SCTP"]);
 
 /** As the policy judged it: who began the connection, and who would answer at which port, after a Service's translation. */
-export function readDrop(
+function readDrop(
   { prefix, data, original, reply }: LoggedPacket,
   { nodeName: node, pods, refusing }: Pick<DropsOptions, "nodeName" | "pods" | "refusing">,
 ): Drop | undefined {
