@@ -233,8 +233,18 @@ test("the device comes back when somebody removes, replaces or shuts it, and its
   await Promise.all([one, two].map((machine) => world.overlay(machine, "vxlan")));
   await eventually(one, () => routesOf(one).length === 2);
   const [a, b] = await Promise.all([world.pod(one, "vxlan"), world.pod(two, "vxlan")]);
-  const { links, routes } = one.route;
+  const { links, routes, neighs, fdb } = one.route;
+  const entries = (): number =>
+    neighs.list(VXLAN_LINK).filter(({ state }) => state === "permanent").length +
+    fdb.list(VXLAN_LINK).filter(({ dst }) => dst !== undefined).length;
+  await eventually(one, () => entries() === 3);
   const spoils: (() => void)[] = [
+    () => {
+      for (const entry of fdb.list(VXLAN_LINK)) if (entry.dst !== undefined) fdb.del(entry);
+    },
+    () => {
+      for (const neigh of neighs.list(VXLAN_LINK)) if (neigh.state === "permanent") neighs.del(neigh);
+    },
     () => links.del(VXLAN_LINK),
     () => links.change(VXLAN_LINK, { up: false }),
     () => links.change(VXLAN_LINK, { mtu: 1300 }),
@@ -250,7 +260,7 @@ test("the device comes back when somebody removes, replaces or shuts it, and its
     if (links.get("eth0")?.up === false) links.change("eth0", { up: true });
     await eventually(one, () => {
       const link = links.get(VXLAN_LINK);
-      return routesOf(one).length === 2 && link?.up === true && link.mtu === 1450 && link.vxlan?.vni === 1;
+      return routesOf(one).length === 2 && link?.up === true && link.mtu === 1450 && link.vxlan?.vni === 1 && entries() === 3;
     });
     // A flap of eth0 takes its IPv6 address away, which is the machine's affair; the way over it is IPv4.
     await assertReach(a, b);

@@ -86,7 +86,7 @@ class Reconciler implements Overlay {
       (event) => {
         if (this.#concerns(event)) this.#queue.add(KEY);
       },
-      ["link", "addr", "route"],
+      ["link", "addr", "route", "neigh"],
     );
     nodes.subscribe((change) => {
       if (nodes.hasSynced() && isRelevant(change)) this.#queue.add(KEY);
@@ -102,6 +102,8 @@ class Reconciler implements Overlay {
   /** Our own additions come back as events too; what must be noticed is what others take away, and what the underlay does. */
   #concerns(event: RouteEvent): boolean {
     if (event.object === "route") return event.action === "del";
+    // Forwarding entries are events of this kind too. Ours are permanent: none goes by itself.
+    if (event.object === "neigh") return event.action === "del" && event.link === VXLAN_LINK;
     return event.link === undefined || event.link === VXLAN_LINK || event.link === this.#underlayLink;
   }
 
