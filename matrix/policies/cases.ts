@@ -18,7 +18,7 @@ import type { Question } from "./judge.ts";
 import { namespaceObjects, PLACES, type Protocol, placeOf, podObject } from "./network.ts";
 import { reaches, SITUATIONS } from "./situations.ts";
 
-export interface State extends Given {
+interface State extends Given {
   /** What somebody else says of it, where it is so; undefined: nothing of this question. */
   readonly says?: (question: Question) => boolean | undefined;
 }
@@ -45,7 +45,7 @@ function grammarCases(): Case[] {
 }
 
 /** So many of them that every two forms of different parts meet in one at least. */
-export function pairwise(): Case[] {
+function pairwise(): Case[] {
   const all = grammarCases();
   const places = PEERS.flatMap((_, i) => PORT_FORMS.flatMap((_form, j) => DIRECTIONS.map((_direction, k) => [i, j, k] as const)));
   // Each pair of peer and port once; the direction goes round so that it meets all of both.

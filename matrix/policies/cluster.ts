@@ -27,10 +27,10 @@ const logger: Logger = {
 };
 
 /** A policy by its `namespace/name`. */
-export type PolicySpecs = Readonly<Record<string, NetworkPolicySpec>>;
+type PolicySpecs = Readonly<Record<string, NetworkPolicySpec>>;
 
 /** Labels of namespaces by name, and of pods by `namespace/name`; those that are not named have what they began with. */
-export type Labels = Readonly<Record<string, Readonly<Record<string, string>>>>;
+type Labels = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 export interface Given {
   readonly policies: PolicySpecs;

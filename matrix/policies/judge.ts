@@ -92,7 +92,7 @@ function portsOf(destination: Destination): readonly number[] {
   return destination === "name" ? PORTS.slice(0, 1) : PORTS;
 }
 
-export function modelOf(cluster: PolicyCluster, protocols: readonly Protocol[]): Network {
+function modelOf(cluster: PolicyCluster, protocols: readonly Protocol[]): Network {
   const { namespaces } = STATES.get(protocols.join()) ?? networkState(protocols);
   STATES.set(protocols.join(), { namespaces });
   return prepareNetwork({

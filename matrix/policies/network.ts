@@ -70,7 +70,7 @@ export function podCidr(node: Place["node"], family: Family): string {
 const gateway = (node: Place["node"], family: Family): string => podCidr(node, family).replace(/[0:]+\/\d+$/, family === 4 ? "1" : "::1");
 
 /** A link's name: at most 15 bytes, no slash. */
-export function linkOf({ key }: Place): string {
+function linkOf({ key }: Place): string {
   return key.replace("/", "-");
 }
 

@@ -26,7 +26,7 @@ export interface Probe {
 
 const SORTS = ["pod", "service", "name", "dns"] as const;
 
-export type Sort = (typeof SORTS)[number];
+type Sort = (typeof SORTS)[number];
 
 /** Asks the cluster's DNS for a name, over its Service. */
 export interface Lookup {

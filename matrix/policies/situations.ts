@@ -12,10 +12,10 @@ import type { Family } from "#ip";
 export type Protocol = "TCP" | "UDP" | "SCTP";
 
 /** Addresses of a pod `namespace/name`. */
-export type AddrsOf = (pod: string) => Readonly<Partial<Record<Family, string>>>;
+type AddrsOf = (pod: string) => Readonly<Partial<Record<Family, string>>>;
 
 /** From whom, to whom (`x/a`, `x/*`, `*`), and whether; a later one counts more. Nobody is kept from anybody by none. */
-export type Line = readonly [from: string, to: string, reaches: boolean];
+type Line = readonly [from: string, to: string, reaches: boolean];
 
 export interface Check {
   readonly protocol: Protocol;
