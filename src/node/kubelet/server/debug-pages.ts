@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { InputError } from "#base";
 
-export interface DebugRequest {
+interface DebugRequest {
   /** What follows the page's name. */
   readonly path: readonly string[];
   readonly query: URLSearchParams;
@@ -15,7 +15,7 @@ export interface DebugRequest {
 }
 
 /** An object is the answer; what is iterated asynchronously, a line of JSON for each value; undefined is not found. */
-export type DebugPage = (request: DebugRequest) => Promise<unknown>;
+type DebugPage = (request: DebugRequest) => Promise<unknown>;
 
 /** By NAME. */
 export type DebugPages = Readonly<Record<string, DebugPage>>;
