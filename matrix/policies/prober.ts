@@ -221,7 +221,11 @@ export class Prober {
   }
 }
 
-/** What nodes see of it: its Service's address has become the pod's. */
+/**
+ * What nodes see of it: its Service's address has become the pod's. Of a pod that asks itself nothing is said: its source becomes the node's
+ * between the two chains.
+ */
 function keyOf({ from, protocol, by, byPort }: Probe, family: Family, fromPort: number): string {
+  if (from === by) return "";
   return flowKey({ from: from.addrs[family], fromPort, to: by.addrs[family], protocol: PROTOCOL_NUMBERS[protocol], port: byPort });
 }

@@ -5,7 +5,6 @@ import { type NetNs, type NftSocket, openNft } from "#linux";
 import {
   type BaseChain,
   concat,
-  ct,
   diffTable,
   type Expr,
   meta,
@@ -40,10 +39,13 @@ const setOf = (family: Family): SetHeader => {
   return { name: `dropped${family}`, key: [addr, "inet_service", addr, "inet_proto", "inet_service"], flags: ["dynamic"], size: 65_536 };
 };
 
-/** Where a Service's translation is done, so that both nodes see the same; with the source as it began, also where a masquerade changes it in between. */
+/**
+ * Where a Service's translation is done, and the source is still the client's: both nodes see the same. From the packet itself, since conntrack
+ * may not know a SYN that reuses a port.
+ */
 function keyOf(family: Family): Expr {
   const ip = family === 4 ? "ip" : "ip6";
-  return concat(ct(`${ip} saddr`, "original"), ct("proto-src", "original"), payload(`${ip} daddr`), meta("l4proto"), payload("th dport"));
+  return concat(payload(`${ip} saddr`), payload("th sport"), payload(`${ip} daddr`), meta("l4proto"), payload("th dport"));
 }
 
 function table(): Table {
