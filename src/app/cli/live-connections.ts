@@ -1,26 +1,29 @@
 // The connections that the nodes of a cluster of Fairlead's have now; agents of other clusters have no such page.
 import type { HttpClient } from "#client";
-import { formatAddr } from "#ip";
+import { type Addr, formatAddr } from "#ip";
 import { TCP } from "#nft";
 import { decodeReport } from "#observe";
 import type { LiveConnection } from "#whatif";
 
 export interface Connections {
   readonly connections: readonly LiveConnection[];
+  /** By node: all addresses on its links. */
+  readonly nodeAddrs: ReadonlyMap<string, readonly Addr[]>;
   readonly notes: readonly string[];
 }
 
 /** A connection between two nodes is in the tables of both, and counts once. */
 export async function readConnections(client: HttpClient, nodes: Iterable<string>): Promise<Connections> {
   const found = new Map<string, LiveConnection>();
+  const nodeAddrs = new Map<string, Addr[]>();
   const notes: string[] = [];
   await Promise.all(
     Array.from(nodes, async (node) => {
-      const problem = await readNode(client, node, found);
+      const problem = await readNode(client, node, { found, nodeAddrs });
       if (problem !== undefined) notes.push(`live connections of ${node} are not known: ${problem}`);
     }),
   );
-  return { connections: [...found.values()], notes };
+  return { connections: [...found.values()], nodeAddrs, notes };
 }
 
 const ANSWER_MS = 5000;
@@ -29,14 +32,24 @@ const SEEN_REPLY = 2;
 /** The longest that the kernel remembers a TCP connection that does not stand (nf_conntrack_proto_tcp.c, tcp_timeouts: retransmission). */
 const ENDING_SECONDS = 300;
 
-async function readNode(client: HttpClient, node: string, found: Map<string, LiveConnection>): Promise<string | undefined> {
+interface Found {
+  readonly found: Map<string, LiveConnection>;
+  readonly nodeAddrs: Map<string, Addr[]>;
+}
+
+/** What kept it from being read. */
+async function readNode(client: HttpClient, node: string, { found, nodeAddrs }: Found): Promise<string | undefined> {
   try {
     const path = `/api/v1/nodes/${node}/proxy/debug/network?conntrack=1&processes=0`;
     const { status, body } = await client.raw({ method: "GET", path, op: `ask ${node}`, signal: AbortSignal.timeout(ANSWER_MS) });
     if (status !== 200) return `it answers ${status}`;
     const { namespaces } = decodeReport(JSON.parse(body.toString()));
-    for (const { role, conntrack } of namespaces) {
+    for (const { role, state: held, conntrack } of namespaces) {
       if (role !== "node") continue;
+      nodeAddrs.set(
+        node,
+        held.addrs.map(({ prefix }) => prefix.addr),
+      );
       for (const { original, reply, status: state, timeoutSeconds } of conntrack.entries ?? []) {
         if ((state & SEEN_REPLY) === 0 || (original.protocol === TCP && timeoutSeconds <= ENDING_SECONDS)) continue;
         const connection = { from: original.src, to: reply.src, protocol: original.protocol, port: reply.srcPort };

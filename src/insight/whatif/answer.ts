@@ -2,7 +2,7 @@
 import { type Finding, findingsOf } from "./analysis.ts";
 import type { Atom, PodAtom } from "./atoms.ts";
 import { partition } from "./atoms.ts";
-import { type ConnectionChange, connectionsOf, type LiveConnection, podFinder } from "./connections.ts";
+import { type ConnectionChange, connectionsOf, type LiveConnection, podFinder, type SeenAddrs } from "./connections.ts";
 import { Difference, type Worlds } from "./diff.ts";
 import { type Line, linesOf } from "./lines.ts";
 import { Names } from "./names.ts";
@@ -38,10 +38,12 @@ export interface WhatIfInput {
   readonly before: Objects;
   readonly after: Objects;
   readonly connections?: readonly LiveConnection[];
+  /** What nodes have besides what their objects say. */
+  readonly nodeAddrs?: SeenAddrs;
   readonly notes?: readonly string[];
 }
 
-export function whatIf({ before, after, connections = [], notes = [] }: WhatIfInput): Answer {
+export function whatIf({ before, after, connections = [], nodeAddrs, notes = [] }: WhatIfInput): Answer {
   const parts = partition([worldOf(before), worldOf(after)]);
   const sets = new PortSets();
   const worlds: Worlds = { partition: parts, sets, before: new Reach(parts, 0, sets), after: new Reach(parts, 1, sets) };
@@ -53,7 +55,7 @@ export function whatIf({ before, after, connections = [], notes = [] }: WhatIfIn
     lines: linesOf(difference).toSorted((a, b) => (a.now === b.now ? 0 : a.now === "denied" ? -1 : 1)),
     services,
     dns: dnsOf(services),
-    connections: connectionsOf(connections, worlds),
+    connections: connectionsOf(connections, worlds, nodeAddrs),
     probes: [...after.pods.values()].flatMap(({ spec }) => (spec?.containers ?? []).filter(hasProbe)).length,
     findings: findingsOf(worlds.after, parts, sets),
     notes,

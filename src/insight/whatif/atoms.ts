@@ -62,11 +62,13 @@ export function partition(worlds: readonly World[]): Partition {
   const distinguishing = distinguishingOf(policies);
   const podAtoms = podAtomsOf(worlds, classes, distinguishing);
   const nodeAtoms = nodeAtomsOf(worlds, classes, { keys: distinguishing.nodeKeys, offset: podAtoms.length });
-  const known = knownAddrs(worlds);
+  const known = knownAddrs(worlds, ({ addrs }) => addrs);
+  const knownBetter = knownAddrs(worlds, ({ addrs, own }) => [...addrs, ...own]);
   const blockAtoms: BlockAtom[] = [];
   for (const family of FAMILIES) {
     for (let cls = 0; cls < classes[family].count; cls++) {
-      const rest = classes[family].outside(cls, known[family]);
+      // An address of a block that is a node's own is a poor example: the node's own pods see it as the node.
+      const rest = classes[family].outside(cls, knownBetter[family]) ?? classes[family].outside(cls, known[family]);
       const index = podAtoms.length + nodeAtoms.length + blockAtoms.length;
       if (rest !== undefined) blockAtoms.push({ kind: "block", index, family, ...rest });
     }
@@ -159,11 +161,11 @@ function nodeAtomsOf(
   return [...groups.values()].map((group, i) => ({ kind: "nodes", index: offset + i, nodes: group }));
 }
 
-function knownAddrs(worlds: readonly World[]): Record<Family, ReadonlySet<bigint>> {
+function knownAddrs(worlds: readonly World[], ofNode: (node: NodeFacts) => readonly Addr[]): Record<Family, ReadonlySet<bigint>> {
   const known: Record<Family, Set<bigint>> = { 4: new Set(), 6: new Set() };
   for (const { pods, nodes } of worlds) {
     for (const { addrs, isPeer } of pods.values()) if (isPeer) for (const addr of addrs) known[addr.family].add(addrToBigInt(addr));
-    for (const { addrs } of nodes) for (const addr of addrs) known[addr.family].add(addrToBigInt(addr));
+    for (const node of nodes) for (const addr of ofNode(node)) known[addr.family].add(addrToBigInt(addr));
   }
   return known;
 }

@@ -1,7 +1,7 @@
 // The objects of a cluster that matter to who reaches whom, and the world that they make. Pure.
 import type { Namespace, Node, Pod, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
-import { type Addr, type Family, formatAddr, nthAddr, type Prefix, prefixSize, tryParsePrefix } from "#ip";
+import { type Addr, type Family, formatAddr, nthAddr, type Prefix, prefixSize, tryParseAddr, tryParsePrefix } from "#ip";
 import { type ClusterNetworkPolicy, internalAddrsOf, type Stored } from "#kube";
 import { type NetworkPolicy, type PodFacts, parsePolicy, podFacts } from "#netpol";
 import { clusterLayerOf } from "./layers.ts";
@@ -57,14 +57,18 @@ export function worldOf(objects: Objects): World {
 function nodeFacts(node: Stored<Node>): NodeFacts {
   const { addrs } = internalAddrsOf(node);
   const first = ([4, 6] as const).flatMap((family) => addrs.find((addr) => addr.family === family) ?? []);
-  return { name: node.metadata.name, labels: node.metadata.labels ?? {}, addrs: first };
+  const declared = (node.status?.addresses ?? []).flatMap(({ address }) => tryParseAddr(address) ?? []);
+  const gateways = podCidrsOf(node).map((cidr) => nthAddr(cidr, 1n));
+  return { name: node.metadata.name, labels: node.metadata.labels ?? {}, addrs: first, own: [...declared, ...gateways] };
+}
+
+function podCidrsOf({ spec }: Stored<Node>): Prefix[] {
+  return (spec?.podCIDRs ?? [spec?.podCIDR ?? ""]).flatMap((text) => tryParsePrefix(text) ?? []);
 }
 
 function freeAddrs({ nodes }: Objects, pods: Iterable<PodFacts>): () => Addr[] {
   const taken = new Set([...pods].flatMap(({ addrs }) => addrs.map(formatAddr)));
-  const cidrs = [...nodes.values()].flatMap(({ spec }) =>
-    (spec?.podCIDRs ?? [spec?.podCIDR ?? ""]).flatMap((text) => tryParsePrefix(text) ?? []),
-  );
+  const cidrs = [...nodes.values()].flatMap(podCidrsOf);
   return () => ([4, 6] as const).flatMap((family) => freeAddr(cidrs, family, taken) ?? []);
 }
 

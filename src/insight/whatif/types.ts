@@ -7,7 +7,10 @@ import type { PortRange } from "./ports.ts";
 export interface NodeFacts {
   readonly name: string;
   readonly labels: Labels;
+  /** Whom policies take for the node. */
   readonly addrs: readonly Addr[];
+  /** All of its own that are known: these and more, such as the gateways of its Pod CIDRs. */
+  readonly own: readonly Addr[];
 }
 
 /** A cluster at one time, as policies see it. */

@@ -36,7 +36,7 @@ export interface WhatIfOptions extends ClusterChoice {
   readonly output: "text" | "wide" | "json";
 }
 
-const NO_CONNECTIONS: Connections = { connections: [], notes: [] };
+const NO_CONNECTIONS: Connections = { connections: [], nodeAddrs: new Map(), notes: [] };
 
 /** A cluster that need not be Fairlead's: only lists are asked for. */
 function isForeign({ context, kubeconfig }: ClusterChoice): boolean {
@@ -57,9 +57,9 @@ export async function whatIfCommand(options: WhatIfOptions): Promise<number> {
   const client = chosenClient(options);
   try {
     const live = await readObjects(client);
-    const { connections, notes: unknown } = isForeign(options) ? NO_CONNECTIONS : await readConnections(client, live.nodes.keys());
+    const { notes: unknown, ...seen } = isForeign(options) ? NO_CONNECTIONS : await readConnections(client, live.nodes.keys());
     const { objects: after, notes } = applyChanges(live, { objects, isDelete: options.delete, namespace: options.namespace });
-    const answer = whatIf({ before: live, after, connections, notes: [...notes, ...unknown] });
+    const answer = whatIf({ before: live, after, ...seen, notes: [...notes, ...unknown] });
     const { partition, sets, after: reach } = answer.worlds;
     const broken = verify(expectations, { partition, sets, reach });
     print(answer, { broken, expectations }, options.output);

@@ -164,6 +164,7 @@ function worldOf({ pods: given, red }: Given, objects: readonly Stored<NetworkPo
       name: `node-${n}`,
       labels: n === 1 ? { zone: "a" } : {},
       addrs: [parseAddr(`172.18.0.1${n}`), parseAddr(`fd00:18::1${n}`)],
+      own: [],
     })),
     policies: objects.map(parsePolicy),
   };
