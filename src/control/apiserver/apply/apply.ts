@@ -41,7 +41,9 @@ export function applyConfiguration(live: ApiObject | undefined, config: JsonObje
   const before = managers.find((candidate) => isSame(candidate, manager))?.fields ?? NO_FIELDS;
   const ownedByOthers = others.reduce<Fields>((all, other) => union(all, other.fields), wanted);
   const gone = difference(difference(before, wanted), ownedByOthers);
-  const merged = removeFields(mergeApplied(present, config, schema), gone, ownedByOthers, schema);
+  // What is nobody's to own (names) is named by the configuration all the same, and stays with what is about it.
+  const named = union(ownedByOthers, fieldsIn(config, schema));
+  const merged = removeFields(mergeApplied(present, config, schema), gone, named, schema);
   const own = managers.find((candidate) => isSame(candidate, manager));
   const time = own !== undefined && sameFields(own.fields, wanted) ? own.time : applying.now;
   const all = encodeManagers([...others, { ...manager, time, fields: wanted }]);
