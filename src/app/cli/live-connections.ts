@@ -1,6 +1,7 @@
 // The connections that the nodes of a cluster of Fairlead's have now; agents of other clusters have no such page.
 import type { HttpClient } from "#client";
 import { type Addr, formatAddr } from "#ip";
+import type { ConntrackEntry } from "#linux";
 import { TCP } from "#nft";
 import { decodeReport } from "#observe";
 import type { LiveConnection } from "#whatif";
@@ -29,8 +30,13 @@ export async function readConnections(client: HttpClient, nodes: Iterable<string
 const ANSWER_MS = 5000;
 /** IPS_SEEN_REPLY. */
 const SEEN_REPLY = 2;
-/** The longest that the kernel remembers a TCP connection that does not stand (nf_conntrack_proto_tcp.c, tcp_timeouts: retransmission). */
-const ENDING_SECONDS = 300;
+/** TCP_CONNTRACK_ESTABLISHED (linux/netfilter/nf_conntrack_tcp.h). */
+const ESTABLISHED = 3;
+
+/** An offloaded flow has no state, and is one that stands. */
+function isLive({ original, status, tcpState = ESTABLISHED }: ConntrackEntry): boolean {
+  return (status & SEEN_REPLY) !== 0 && (original.protocol !== TCP || tcpState === ESTABLISHED);
+}
 
 interface Found {
   readonly found: Map<string, LiveConnection>;
@@ -44,14 +50,13 @@ async function readNode(client: HttpClient, node: string, { found, nodeAddrs }: 
     const { status, body } = await client.raw({ method: "GET", path, op: `ask ${node}`, signal: AbortSignal.timeout(ANSWER_MS) });
     if (status !== 200) return `it answers ${status}`;
     const { namespaces } = decodeReport(JSON.parse(body.toString()));
-    for (const { role, state: held, conntrack } of namespaces) {
+    for (const { role, state, conntrack } of namespaces) {
       if (role !== "node") continue;
       nodeAddrs.set(
         node,
-        held.addrs.map(({ prefix }) => prefix.addr),
+        state.addrs.map(({ prefix }) => prefix.addr),
       );
-      for (const { original, reply, status: state, timeoutSeconds } of conntrack.entries ?? []) {
-        if ((state & SEEN_REPLY) === 0 || (original.protocol === TCP && timeoutSeconds <= ENDING_SECONDS)) continue;
+      for (const { original, reply } of (conntrack.entries ?? []).filter(isLive)) {
         const connection = { from: original.src, to: reply.src, protocol: original.protocol, port: reply.srcPort };
         const key = `${formatAddr(original.src)} ${original.srcPort} ${formatAddr(reply.src)} ${connection.port} ${original.protocol}`;
         found.set(key, connection);

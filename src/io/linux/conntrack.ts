@@ -20,6 +20,9 @@ import {
   CTA_PROTO_ICMPV6_TYPE,
   CTA_PROTO_NUM,
   CTA_PROTO_SRC_PORT,
+  CTA_PROTOINFO,
+  CTA_PROTOINFO_TCP,
+  CTA_PROTOINFO_TCP_STATE,
   CTA_STATS_GLOBAL_ENTRIES,
   CTA_STATS_GLOBAL_MAX_ENTRIES,
   CTA_STATUS,
@@ -110,14 +113,27 @@ export function readTuples(attrs: AttrReader): { original?: Tuple; reply?: Tuple
   return found;
 }
 
+/** Of TCP; other protocols have other nests. */
+function readTcpState(attrs: AttrReader): number | undefined {
+  let state: number | undefined;
+  while (attrs.next()) {
+    if (attrs.type !== CTA_PROTOINFO_TCP) continue;
+    const tcp = attrs.nested();
+    while (tcp.next()) if (tcp.type === CTA_PROTOINFO_TCP_STATE) state = tcp.u8();
+  }
+  return state;
+}
+
 function readConntrack(message: NetlinkMessage): ConntrackEntry {
   let original: Tuple | undefined;
   let reply: Tuple | undefined;
+  let tcpState: number | undefined;
   const entry = { id: 0, mark: 0, zone: 0, timeoutSeconds: 0, status: 0 };
   const attrs = message.attrs(NFGENMSG_BYTES);
   while (attrs.next()) {
     if (attrs.type === CTA_TUPLE_ORIG) original = readTuple(attrs.nested());
     else if (attrs.type === CTA_TUPLE_REPLY) reply = readTuple(attrs.nested());
+    else if (attrs.type === CTA_PROTOINFO) tcpState = readTcpState(attrs.nested());
     else if (attrs.type === CTA_ID) entry.id = attrs.u32be();
     else if (attrs.type === CTA_STATUS) entry.status = attrs.u32be();
     else if (attrs.type === CTA_TIMEOUT) entry.timeoutSeconds = attrs.u32be();
@@ -125,7 +141,7 @@ function readConntrack(message: NetlinkMessage): ConntrackEntry {
     else if (attrs.type === CTA_ZONE) entry.zone = attrs.u16be();
   }
   const empty: Tuple = { src: NO_ADDR, dst: NO_ADDR, protocol: 0, srcPort: 0, dstPort: 0 };
-  return { original: original ?? empty, reply: reply ?? empty, ...entry };
+  return { original: original ?? empty, reply: reply ?? empty, ...entry, ...(tcpState !== undefined && { tcpState }) };
 }
 
 function writeDelete(w: MessageWriter, entry: ConntrackEntry): void {

@@ -177,6 +177,8 @@ export interface ConntrackEntry {
   readonly zone: number;
   readonly timeoutSeconds: number;
   readonly status: number;
+  /** TCP_CONNTRACK_*. Absent: not TCP, or a flow that is offloaded (IPS_OFFLOAD: nf_conntrack_netlink.c then tells neither state nor timeout). */
+  readonly tcpState?: number;
 }
 
 /** How many connections a namespace has, and how many each may have (0: no limit). */

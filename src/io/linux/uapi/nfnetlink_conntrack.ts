@@ -12,6 +12,7 @@ export const CTA_STATS_GLOBAL_MAX_ENTRIES = 2;
 export const CTA_TUPLE_ORIG = 1;
 export const CTA_TUPLE_REPLY = 2;
 export const CTA_STATUS = 3;
+export const CTA_PROTOINFO = 4;
 export const CTA_TIMEOUT = 7;
 export const CTA_MARK = 8;
 export const CTA_ID = 12;
@@ -24,6 +25,9 @@ export const CTA_IP_V4_SRC = 1;
 export const CTA_IP_V4_DST = 2;
 export const CTA_IP_V6_SRC = 3;
 export const CTA_IP_V6_DST = 4;
+
+export const CTA_PROTOINFO_TCP = 1;
+export const CTA_PROTOINFO_TCP_STATE = 1;
 
 export const CTA_PROTO_NUM = 1;
 export const CTA_PROTO_SRC_PORT = 2;
