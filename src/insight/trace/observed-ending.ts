@@ -57,7 +57,8 @@ function byStep(scene: Scene, { sighting, direction, packet }: FlowStep, { steps
     table: id,
     chain,
     led,
-    text: `${id} ${chain}: ${what}${comment === undefined ? "" : ` "${comment}"`}`,
+    // A rule's text has its comment.
+    text: `${id} ${chain}: ${what}${comment === undefined || rule !== undefined ? "" : ` "${comment}"`}`,
     ...(comment !== undefined && { comment }),
   };
   const link = sighting.linkOut ?? sighting.linkIn;
