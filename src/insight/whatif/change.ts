@@ -1,10 +1,12 @@
 // A shadow of the cluster after a change: objects applied to it, or deleted. Pure.
 //
-// As `apply` does it: what a manifest says is set, what it does not say stays; but the spec of a policy is the manifest's own, whole.
+// As `apply` does it: what a manifest says is set, what it does not say stays, but for labels and selectors that it said when it was
+// applied before. The spec of a policy is the manifest's own, whole.
 import type { Namespace, Pod, Service, ServicePort } from "kubernetes-types/core/v1";
 import { InputError } from "#base";
 import { applyMergePatch, type Json, type KubeObject, type Stored } from "#kube";
 import { refreshSlices } from "./endpoints.ts";
+import { leftOut, withNulls } from "./left-out.ts";
 import type { Objects } from "./objects.ts";
 import { applyWorkload, isWorkload } from "./workloads.ts";
 
@@ -126,7 +128,13 @@ function applyOne(
     return;
   }
   const old = list.get(key);
-  const made = old === undefined ? object : merged(old, object, kind.isWhole === true);
+  const left = old === undefined ? [] : leftOut(old, object);
+  for (const { map, key: name, by } of left) {
+    notes.push(
+      `${where}: ${object.kind} "${key}" loses ${map.join(".")}["${name}"]: ${by} applied it before, and the file does not have it`,
+    );
+  }
+  const made = old === undefined ? object : merged(old, withNulls(object, left), kind.isWhole === true);
   list.set(key, kind.list === "pods" ? withStatus(made as Stored<Pod>) : made);
 }
 
