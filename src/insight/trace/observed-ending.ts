@@ -1,5 +1,5 @@
 // How a real packet ended, from what was seen: the rule that dropped it, the error that came back, or the last place where it was. Pure.
-import { type Addr, addrEquals, prefixContains, tryParseAddr } from "#ip";
+import { type Addr, addrEquals, type Family, prefixContains, tryParseAddr } from "#ip";
 import type * as model from "#model";
 import type { Statement } from "#nft";
 import type { ProbeResult } from "#observe";
@@ -219,12 +219,15 @@ function isDrop(statement: Statement): boolean {
   return statement.kind === "verdict" && statement.verdict.kind === "drop";
 }
 
-function stateReason({ state, reports }: Scene, place: string): model.DropReason | undefined {
+/** What lets a node forward (ip_forward, and `forwarding` of Documentation/networking/ip-sysctl.rst). */
+const FORWARDING: Readonly<Record<Family, string>> = { 4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding" };
+
+function stateReason({ state, reports, ask }: Scene, place: string): model.DropReason | undefined {
   const observed = reports.flatMap(({ namespaces }) => namespaces).findLast((one) => one.state.name === place);
   const { count = 0, max = 0 } = observed?.conntrack ?? {};
   if (max > 0 && count >= max) return "conntrack full";
   const own = state.namespaces.find(({ name }) => name === place);
-  if (observed?.role === "node" && own?.sysctls?.["net/ipv4/ip_forward"] === 0) return "not forwarding";
+  if (observed?.role === "node" && own?.sysctls?.[FORWARDING[ask.dst.family]] === 0) return "not forwarding";
   if (own?.links.some(({ up, name }) => !up && name !== "lo") === true) return "link down";
   return undefined;
 }

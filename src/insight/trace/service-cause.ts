@@ -35,8 +35,9 @@ function ofService(scene: Scene, { service, port }: ServiceTarget, { by }: Endin
   }
   if (port === undefined) {
     const has = (spec.ports ?? []).map((one) => `${one.port}/${protocolOfPort(one)}`);
-    const asked = `${scene.ask.dstPort ?? ""}/${scene.ask.protocol}`;
-    const sentence = `Service ${key} has no port ${asked}; it has ${list(has)}`;
+    const { dstPort, protocol } = scene.ask;
+    const asked = dstPort === undefined ? `port for ${protocol}` : `port ${dstPort}/${protocol}`;
+    const sentence = `Service ${key} has no ${asked}; it has ${list(has)}`;
     return { code: "no such service port", sentence, facts: [], yaml: [yamlPlace(service, "spec.ports")] };
   }
   return noEndpoints(scene, service, port);

@@ -5,6 +5,7 @@ import type { Pod } from "kubernetes-types/core/v1";
 import { FairleadError } from "#base";
 import { createInformer, type HttpClient, type Informer } from "#client";
 import { DEPLOYMENTS, type KubeObject, PODS } from "#kube";
+import { formatBrief } from "#trace";
 import { openClient } from "../api.ts";
 import { findCluster } from "../home.ts";
 import { readManifests } from "../manifests.ts";
@@ -12,6 +13,7 @@ import { createSteps, paint, type Steps } from "../terminal.ts";
 import { applyObject } from "./apply.ts";
 import { removeCluster } from "./down.ts";
 import { runInContainer } from "./exec.ts";
+import { traceIn } from "./trace.ts";
 import { removedWhenInterrupted, startCluster, tellWhatNext } from "./up.ts";
 
 const NAMESPACE = "shop";
@@ -55,7 +57,16 @@ async function shop(name: string): Promise<void> {
     process.stdout.write(`\nFrom pod ${CUSTOMER}, requests to http://front/ over IPv${family}:\n`);
     for (let i = 0; i < REQUESTS_PER_FAMILY; i++) await shopOnce(name, family);
   }
+  await showWay(name, client);
   client.close();
+}
+
+/** The way of one packet, as it was seen on every link. */
+async function showWay(name: string, client: HttpClient): Promise<void> {
+  const found = await traceIn(client, CUSTOMER, "svc/front", { name, namespace: NAMESPACE, probe: true });
+  process.stdout.write(`\nThe way of one packet from pod ${CUSTOMER} to Service front, seen on each link:\n`);
+  process.stdout.write(formatBrief(found, (style, text) => paint(style, text)));
+  process.stdout.write(`  ${paint("dim", `with every rule on its way: ./fairlead trace -n ${NAMESPACE} ${CUSTOMER} svc/front`)}\n`);
 }
 
 /** `examples/shop`, above `dist` or `src`. */

@@ -1,10 +1,21 @@
 // `fairlead trace`: what should happen to a packet, what does, and why.
 import { InputError } from "#base";
+import type { HttpClient } from "#client";
 import type { Family } from "#ip";
 import { NODES } from "#kube";
 import type { Protocol } from "#observe";
 import { clusterPaths, sandboxObserver } from "#sandbox";
-import { formatTrace, gatherReports, listObjects, nodeDoor, type ObserverDoor, plain, trace as run, serviceReport } from "#trace";
+import {
+  formatTrace,
+  gatherReports,
+  listObjects,
+  nodeDoor,
+  type ObserverDoor,
+  plain,
+  trace as run,
+  serviceReport,
+  type Trace,
+} from "#trace";
 import { openClient } from "../api.ts";
 import { runningCluster } from "../home.ts";
 import { paint } from "../terminal.ts";
@@ -34,19 +45,7 @@ export async function trace(from: string, to: string, options: TraceOptions): Pr
 async function traced(from: string, to: string, options: TraceOptions): Promise<boolean> {
   const client = openClient(options.name);
   try {
-    const { items: nodes } = await client.list(NODES);
-    const doors: readonly ObserverDoor[] = [
-      ...nodes.map(({ metadata }) => nodeDoor(client, metadata.name)),
-      sandboxObserver(clusterPaths(runningCluster(options.name).home).controlSocket),
-    ];
-    const [objects, { reports, problems }] = await Promise.all([listObjects(client), gatherReports(doors)]);
-    for (const problem of problems) process.stderr.write(`${paint("yellow", "note:", process.stderr)} ${problem}\n`);
-    const { namespace, port, protocol, probe: probes } = options;
-    const family = familyOf(options);
-    const result = await run(
-      { from, to, namespace, ...(port !== undefined && { port }), ...(protocol && { protocol }), ...(family && { family }) },
-      { objects, reports, doors, probes, serviceReport: (node, key) => serviceReport(client, node, key) },
-    );
+    const result = await traceIn(client, from, to, options);
     if (options.output === "json") process.stdout.write(`${JSON.stringify(plain(result), null, 2)}\n`);
     else process.stdout.write(formatTrace(result, (style, text) => paint(style, text)));
     return result.verdict === "allowed";
@@ -55,7 +54,24 @@ async function traced(from: string, to: string, options: TraceOptions): Promise<
   }
 }
 
-function familyOf({ ipv4, ipv6 }: TraceOptions): Family | undefined {
+/** Notes of what could not be looked at go to stderr. */
+export async function traceIn(client: HttpClient, from: string, to: string, options: Omit<TraceOptions, "output">): Promise<Trace> {
+  const { items: nodes } = await client.list(NODES);
+  const doors: readonly ObserverDoor[] = [
+    ...nodes.map(({ metadata }) => nodeDoor(client, metadata.name)),
+    sandboxObserver(clusterPaths(runningCluster(options.name).home).controlSocket),
+  ];
+  const [objects, { reports, problems }] = await Promise.all([listObjects(client), gatherReports(doors)]);
+  for (const problem of problems) process.stderr.write(`${paint("yellow", "note:", process.stderr)} ${problem}\n`);
+  const { namespace, port, protocol, probe: probes } = options;
+  const family = familyOf(options);
+  return await run(
+    { from, to, namespace, ...(port !== undefined && { port }), ...(protocol && { protocol }), ...(family && { family }) },
+    { objects, reports, doors, probes, serviceReport: (node, key) => serviceReport(client, node, key) },
+  );
+}
+
+function familyOf({ ipv4, ipv6 }: Pick<TraceOptions, "ipv4" | "ipv6">): Family | undefined {
   if (ipv4 === true) return 4;
   return ipv6 === true ? 6 : undefined;
 }
