@@ -26,7 +26,8 @@ interface Told {
 
 function packet({ from = CLIENT, to = SERVER, ports = [PORT, 80], flags = ["SYN"], protocol = "tcp" }: Told): Packet {
   const [srcPort, dstPort] = ports;
-  const ip = { family: 4, src: parseAddr(from), dst: parseAddr(to), ttl: 64, trafficClass: 0, length: 60, dontFragment: true } as const;
+  const [src, dst] = [parseAddr(from), parseAddr(to)];
+  const ip = { family: dst.family, src, dst, ttl: 64, trafficClass: 0, length: 60, dontFragment: true } as const;
   const payload = new Uint8Array();
   return protocol === "tcp"
     ? { ip: { ...ip, protocol: 6 }, tcp: { srcPort, dstPort, sequence: 0, acknowledgment: 0, flags, window: 1 }, payload }
@@ -140,6 +141,16 @@ suite("a real packet", () => {
     const scene = sceneOf({ router: { sysctls: { "net/ipv4/ip_forward": 0 } } });
     const { cause } = seen(SILENCE, captures(THERE.slice(0, 2)), scene);
     assert.deepEqual([cause?.code, predict(scene).cause?.code], ["not forwarding", "not forwarding"]);
+  });
+
+  test("a router forwards one family and not the other", () => {
+    const [from, to] = ["fd00:1::2", "fd00:2::2"];
+    const ask = askServer({ dst: parseAddr(to) });
+    const codes = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"].map((closed) => {
+      const scene = sceneOf({ router: { sysctls: { ...FORWARDING, [closed]: 0 } } }, { ask });
+      return seen(SILENCE, captures(THERE.slice(0, 2), { from, to }), scene).cause?.code;
+    });
+    assert.deepEqual(codes, ["unknown", "not forwarding"]);
   });
 
   test("a datagram that came and is not answered", () => {
