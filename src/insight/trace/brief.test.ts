@@ -27,8 +27,18 @@ function hop(
   return { namespace, ...(linkIn && { linkIn }), ...(linkOut && { linkOut }), before: SYN, after: SYN, decisions };
 }
 
-function seen(namespace: string, link: string, way: "in" | "out", direction: "request" | "reply", timeNs: bigint): SeenPoint {
-  return { timeNs, namespace, link, way, direction, text: "", isEncapsulated: false };
+/** `at`: `namespace link in|out request|reply`. */
+function seen(at: string, timeNs: bigint): SeenPoint {
+  const [namespace = "", link = "", way, direction] = at.split(" ");
+  return {
+    timeNs,
+    namespace,
+    link,
+    way: way === "in" ? "in" : "out",
+    direction: direction === "reply" ? "reply" : "request",
+    text: "",
+    isEncapsulated: false,
+  };
 }
 
 test("a line a hop, with what changed and when it was seen; a link where it was not seen says so", () => {
@@ -37,10 +47,10 @@ test("a line a hop, with what changed and when it was seen; a link where it was 
   const reply = { hops: [hop("x/web", undefined, "eth0"), hop("x/a", "eth0", undefined)], end };
   const roundTrip: model.RoundTrip = { request, reply, outcome: { kind: "answered", by: "x/web", seenAs: BACKEND } };
   const points = [
-    seen("x/a", "eth0", "out", "request", 1000n),
-    seen("node-1", "cni0", "in", "request", 5000n),
-    seen("node-1", "cni0", "out", "request", 9000n),
-    seen("x/a", "eth0", "in", "reply", 21_000n),
+    seen("x/a eth0 out request", 1000n),
+    seen("node-1 cni0 in request", 5000n),
+    seen("node-1 cni0 out request", 9000n),
+    seen("x/a eth0 in reply", 21_000n),
   ];
   const leg = { predicted: { verdict: "allowed", ways: [{ probability: 1, roundTrip }] }, observed: { points } } as unknown as Leg;
   const text = formatBrief({ question: "", verdict: "allowed", sentence: "", leg } as unknown as Trace, (_, plain) => plain);
