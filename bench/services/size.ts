@@ -74,6 +74,7 @@ function keptOpen(nft: NftSocket): NftSocket {
     elements: (table, set) => nft.elements(table, set),
     tables: () => nft.tables(),
     generation: () => nft.generation(),
+    generationOfOthers: () => nft.generationOfOthers(),
     close: () => {},
   };
 }

@@ -4,6 +4,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import type { NetworkPolicyPeer, NetworkPolicySpec } from "kubernetes-types/networking/v1";
 import { formatAddr, parseAddr } from "#ip";
 import { PODS } from "#kube";
+import { openNft } from "#linux";
 import { formatTable } from "#nft";
 import { type Place, type TestPod, udp } from "../portmap/testing/world.ts";
 import { isSame } from "./diff.ts";
@@ -183,7 +184,8 @@ describe("life", () => {
   test("a table that somebody has removed or changed is missed by itself", async () => {
     await hood.apply(policies, "x/p", {});
     policies.stop();
-    const { nft } = hood.world.options;
+    const { nft, ns } = hood.world.options;
+    const somebody = openNft(ns, { isStranger: true });
     const locals = [server, friend, stranger].map(({ local }) => local);
     policies = hood.start(locals, { lookEveryMs: { isThere: 20, isSame: 20 } });
     await policies.ready;
@@ -196,11 +198,12 @@ describe("life", () => {
     const comesBack = async (): Promise<void> => {
       while (shape() !== shape(table)) await new Promise((resolve) => setTimeout(resolve, 10));
     };
-    nft.apply([{ op: "delete table", table: TABLE }]);
+    somebody.apply([{ op: "delete table", table: TABLE }]);
     await comesBack();
     const chain = table.chains.find(({ name }) => name.startsWith("ingress-"))?.name ?? assert.fail();
-    nft.apply([{ op: "flush chain", table: TABLE, chain }]);
+    somebody.apply([{ op: "flush chain", table: TABLE, chain }]);
     await comesBack();
+    somebody.close();
   });
 
   test("flows that have begun go on where that is asked for; others are judged", async () => {

@@ -56,7 +56,7 @@ class Reconciler implements Policies {
   #table: Table | undefined;
   #isKnown = false;
   readonly #end = new AbortController();
-  /** The generation at which all was well. */
+  /** The generation of others at which all was well. */
   readonly #wellAt = { isThere: 0, isSame: 0 };
 
   constructor(options: PoliciesOptions) {
@@ -191,9 +191,9 @@ class Reconciler implements Policies {
     watch("isSame", () => isSame(nft.list(TABLE), this.#table));
   }
 
-  /** Nothing is looked at where nobody has changed anything. What has yet to be written is not missed. */
+  /** Nothing is looked at where nobody else has changed anything. What has yet to be written is not missed. */
   #isWell(kind: keyof typeof LOOK_EVERY_MS, look: () => boolean): boolean {
-    const generation = this.#o.nft.generation();
+    const generation = this.#o.nft.generationOfOthers();
     if (!this.#isKnown || generation === this.#wellAt[kind]) return true;
     const isWell = look();
     if (isWell) this.#wellAt[kind] = generation;

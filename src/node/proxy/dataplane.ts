@@ -43,6 +43,11 @@ export interface Dataplane {
    * calls above. Rejects where it cannot be said.
    */
   isIntact?(): Promise<boolean>;
+  /**
+   * Whether somebody else may have changed what was written since it was last compared, where comparing is cheap enough to be done for that.
+   * Absent: that is not seen.
+   */
+  mayBeOther?(): boolean;
   /** Takes everything of this mode out of the kernel, whoever put it there, and says what that was. Nothing there is no error. */
   remove(): Promise<readonly string[]>;
   /** Lets go of sockets; what is in the kernel stays. */

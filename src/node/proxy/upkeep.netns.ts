@@ -5,12 +5,18 @@ import { openNft } from "#linux";
 import { spoilCases, switchCases } from "./cases/upkeep.ts";
 import { openIptables } from "./iptables/tool.ts";
 import { checkMode } from "./modes.ts";
-import { TABLE } from "./nftables/layout.ts";
+import { SETS, TABLE } from "./nftables/layout.ts";
 
 spoilCases("nftables", {
   "nft flush ruleset"({ ns }) {
-    const nft = openNft(ns);
+    const nft = openNft(ns, { isStranger: true });
     nft.apply([{ op: "delete table", table: TABLE }]);
+    nft.close();
+  },
+  "nft flush set"({ ns }, { index }) {
+    const nft = openNft(ns, { isStranger: true });
+    const set = SETS[index === 0 ? 4 : 6].services;
+    nft.apply([{ op: "delete elements", table: TABLE, set, elements: nft.elements(TABLE, set) }]);
     nft.close();
   },
 });

@@ -7,7 +7,7 @@ import { tracesOf } from "./traces.ts";
 
 export interface UpkeepOptions {
   readonly netns: NetNs;
-  readonly dataplane: Pick<Dataplane, "mode" | "isIntact">;
+  readonly dataplane: Pick<Dataplane, "mode" | "isIntact" | "mayBeOther">;
   /** Compares everything with what the kernel holds. */
   readonly resync: () => Promise<void>;
   readonly checkEveryMs: number;
@@ -19,7 +19,14 @@ export async function startUpkeep({ netns, dataplane, resync, checkEveryMs, logg
   beLiberal(netns, logger);
   await removeOthers(netns, dataplane.mode, logger);
   const isIntact = async (): Promise<boolean> => tracesOf(netns).has(dataplane.mode) && ((await dataplane.isIntact?.()) ?? true);
-  void watchIntact({ what: "service rules", isIntact, repair: resync, everyMs: checkEveryMs, logger }, signal);
+  const on = { what: "service rules", repair: resync, everyMs: checkEveryMs, logger };
+  void watchIntact({ ...on, isIntact }, signal);
+  // Comparing is repairing here: what takes long comes less often, as every look does.
+  const isCompared = async (): Promise<boolean> => {
+    if (dataplane.mayBeOther?.() === true) await resync();
+    return true;
+  };
+  void watchIntact({ ...on, isIntact: isCompared }, signal);
 }
 
 /**

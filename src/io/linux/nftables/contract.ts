@@ -192,6 +192,17 @@ export const NFT_CONTRACT: readonly NftContractCase[] = [
     },
   },
   {
+    name: "one's own transactions are nobody else's, whether they change something or not",
+    run(nft) {
+      const before = nft.generationOfOthers();
+      nft.apply([addTable, addServices, addPick]);
+      nft.apply([addTable]);
+      assert.throws(() => nft.apply([addPick]));
+      nft.applyAll([[add(services, service(1))], [add(services, service(1))], [add(services, service(2))]]);
+      assert.equal(nft.generationOfOthers(), before);
+    },
+  },
+  {
     name: "10,000 elements go in one transaction, in several where they must",
     run(nft) {
       const elements = Array.from({ length: 10_000 }, (_, i) => service(i));

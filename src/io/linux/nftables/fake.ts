@@ -41,6 +41,8 @@ export class FakeNft implements NftSocket {
   /** Every transaction that was applied, in order. */
   readonly transactions: (readonly Change[])[] = [];
   #tables: Tables = new Map();
+  /** Transactions of other processes, which a test may say there were. */
+  others = 0;
   #generation = 1;
   #handle = 0;
   #failures: KernelError[] = [];
@@ -118,6 +120,10 @@ export class FakeNft implements NftSocket {
 
   generation(): number {
     return this.#generation;
+  }
+
+  generationOfOthers(): number {
+    return this.others;
   }
 
   close(): void {}

@@ -36,6 +36,22 @@ describe("nftables, kernel", () => {
   for (const { name, run } of NFT_CONTRACT) test(name, () => inNewNetns((nft) => run(nft)));
 });
 
+test("another process's transactions are told from one's own, through whatever sockets", () => {
+  using ns = netns.createAnonymous() as ReturnType<typeof netns.createAnonymous> & Disposable;
+  const [one, two, stranger] = [openNft(ns), openNft(ns), openNft(ns, { isStranger: true })];
+  const table = { family: "inet", name: "t" } as const;
+  const before = one.generationOfOthers();
+  one.apply([{ op: "add table", table }]);
+  two.apply([{ op: "delete table", table }]);
+  assert.deepEqual([one.generationOfOthers(), two.generationOfOthers()], [before, before]);
+  stranger.apply([{ op: "add table", table }]);
+  one.apply([{ op: "delete table", table }]);
+  assert.deepEqual([one.generationOfOthers(), two.generationOfOthers()], [before + 1, before + 1]);
+  if (hasNft) ns.run(() => runNft(["add", "table", "inet", "t"]));
+  assert.equal(two.generationOfOthers(), before + (hasNft ? 2 : 1));
+  for (const each of [one, two, stranger]) each.close();
+});
+
 /** `nft list` with the elements of hash sets, whose order is random, sorted, and without remaining times. */
 function canonical(listing: string): string[] {
   const flat = listing.replaceAll(/,\s+/g, ",\n").replaceAll(/ expires \w+/g, "");

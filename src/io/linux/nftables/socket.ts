@@ -11,6 +11,7 @@ import { describe } from "./describe.ts";
 import { ElementDecoder } from "./elements.ts";
 import { encodeChange } from "./encode.ts";
 import { batchMessage, beginMessage, NFGENMSG_LEN } from "./message.ts";
+import { type OwnTransactions, ownTransactions } from "./own-transactions.ts";
 import type { NftSocket, OpenSink } from "./types.ts";
 
 /** Enough for 300,000 elements in one transaction, where we may ask for it. It is a limit, not an allocation. */
@@ -23,16 +24,24 @@ const MAX_REHASH_RETRIES = 200;
 const REHASH_PAUSE_MS = 2;
 const REHASH_PAUSE: Int32Array = new Int32Array(new SharedArrayBuffer(4));
 
-/** Opens nf_tables of `ns`, or of the namespace that the calling thread is in. One send takes `bufferBytes`, or what we may ask for. */
-export function openNft(ns?: NetNs, { bufferBytes = BUFFER_BYTES }: { readonly bufferBytes?: number } = {}): NftSocket {
-  return new KernelNft(new NetlinkSocket(NETLINK_NETFILTER, { ...(ns && { ns }), bufferBytes }));
+export interface NftOptions {
+  /** One send takes so much, or what we may ask for. */
+  readonly bufferBytes?: number;
+  /** For tests: what it writes counts as another process's. */
+  readonly isStranger?: boolean;
+}
+
+/** Opens nf_tables of `ns`, or of the namespace that the calling thread is in. */
+export function openNft(ns?: NetNs, { bufferBytes = BUFFER_BYTES, isStranger = false }: NftOptions = {}): NftSocket {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER, { ...(ns && { ns }), bufferBytes });
+  return new KernelNft(socket, isStranger ? { count: 0 } : ownTransactions(ns));
 }
 
 /** Applies changes that begin with a table that is `owned`. It is there until `close`, which others need not wait for. */
 export function holdTable(ns: NetNs, changes: readonly Change[]): { close(): Promise<void> } {
   const netlink = new NetlinkSocket(NETLINK_NETFILTER, { ns });
   try {
-    new KernelNft(netlink).apply(changes);
+    new KernelNft(netlink, ownTransactions(ns)).apply(changes);
   } catch (err) {
     netlink.close();
     throw err;
@@ -68,8 +77,11 @@ class KernelNft implements NftSocket {
   /** For one batch after another: changes are many and small. */
   #writer: MessageWriter = new MessageWriter(4096);
 
-  constructor(socket: NetlinkSocket) {
+  readonly #own: OwnTransactions;
+
+  constructor(socket: NetlinkSocket, own: OwnTransactions) {
     this.#socket = socket;
+    this.#own = own;
   }
 
   get maxBatchBytes(): number {
@@ -147,6 +159,10 @@ class KernelNft implements NftSocket {
     return attrs?.next() === true ? attrs.u32be() : 0;
   }
 
+  generationOfOthers(): number {
+    return (this.generation() - this.#own.count) >>> 0;
+  }
+
   close(): void {
     this.#socket.close();
   }
@@ -154,9 +170,12 @@ class KernelNft implements NftSocket {
   #commit(batch: Batch): void {
     const { writer } = batch;
     batchMessage(writer, n.NFNL_MSG_BATCH_END);
+    const before = this.generation();
     const { refused } = this.#socket.send(writer);
     const [first] = refused;
     if (first !== undefined) throw refusalOf(first, batch);
+    // A transaction that changes nothing is none.
+    if (this.generation() !== before) this.#own.count++;
   }
 
   #listOnce(table: TableId, open: OpenSink | undefined): Table | undefined {

@@ -30,6 +30,11 @@ export interface NftSocket {
   tables(): TableId[];
   /** A number that changes with every transaction of anyone in this namespace. */
   generation(): number;
+  /**
+   * A number that changes with every transaction in this namespace that is of another process: all sockets of this one count together. For
+   * who wants to know whether what was written may be another by now, however much is written here meanwhile.
+   */
+  generationOfOthers(): number;
   readonly maxBatchBytes: number;
   close(): void;
 }

@@ -23,6 +23,12 @@ export interface NftablesOptions {
 /** How long kernels before 6.2 may count references of elements that are gone (see `Diff.cleanup`). */
 const CLEANUP_AFTER_MS = 1000;
 
+/**
+ * Frontends and backends of a table that is read whole when somebody else has written to any table of the node: less than a second, in which
+ * this process does nothing else. Nothing in the kernel says which table it was, or how many elements a set has.
+ */
+const COMPARED = 20_000;
+
 /** Remembered clients that go in one transaction. */
 const SWEEP = 1000;
 
@@ -31,12 +37,27 @@ export class NftablesDataplane implements Dataplane {
   readonly #o: NftablesOptions;
   #programmed: Programmed = new Programmed();
   #cleanupTimer: NodeJS.Timeout | undefined;
+  /** What others had written when all was compared. */
+  #comparedAt: number | undefined;
 
   constructor(options: NftablesOptions) {
     this.#o = options;
   }
 
   async replace(frontends: readonly Frontend[]): Promise<Replaced> {
+    const { nft } = this.#o;
+    const others = nft.generationOfOthers();
+    const replaced = this.#replace(frontends);
+    this.#comparedAt = others;
+    return replaced;
+  }
+
+  mayBeOther(): boolean {
+    if (this.#comparedAt === undefined || this.#comparedAt === this.#o.nft.generationOfOthers()) return false;
+    return this.#programmed.size <= COMPARED;
+  }
+
+  #replace(frontends: readonly Frontend[]): Replaced {
     const { nft, cidrs } = this.#o;
     const reading = new Reading();
     const current = nft.list(TABLE, (set) => reading.open(set));

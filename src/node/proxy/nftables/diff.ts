@@ -44,6 +44,13 @@ export class Programmed {
     return this.#placed.get(key);
   }
 
+  /** Frontends and backends. */
+  get size(): number {
+    let size = 0;
+    for (const { frontend } of this.#placed.values()) size += 1 + frontend.backends.length + (frontend.inside?.length ?? 0);
+    return size;
+  }
+
   /** Affinity maps that exist. */
   affinityMaps(): SetHeader[] {
     const all = FAMILIES.flatMap((family) => Array.from({ length: AFFINITY_MAPS }, (_, i) => affinityMap(family, i)));
