@@ -62,13 +62,13 @@ export function partition(worlds: readonly World[]): Partition {
   const distinguishing = distinguishingOf(policies);
   const podAtoms = podAtomsOf(worlds, classes, distinguishing);
   const nodeAtoms = nodeAtomsOf(worlds, classes, { keys: distinguishing.nodeKeys, offset: podAtoms.length });
-  const known = knownAddrs(worlds, ({ addrs }) => addrs);
-  const knownBetter = knownAddrs(worlds, ({ addrs, own }) => [...addrs, ...own]);
+  const known = knownAddrs(worlds);
+  const owned = withOwn(known, worlds);
   const blockAtoms: BlockAtom[] = [];
   for (const family of FAMILIES) {
     for (let cls = 0; cls < classes[family].count; cls++) {
       // An address of a block that is a node's own is a poor example: the node's own pods see it as the node.
-      const rest = classes[family].outside(cls, knownBetter[family]) ?? classes[family].outside(cls, known[family]);
+      const rest = classes[family].outside(cls, owned[family]) ?? classes[family].outside(cls, known[family]);
       const index = podAtoms.length + nodeAtoms.length + blockAtoms.length;
       if (rest !== undefined) blockAtoms.push({ kind: "block", index, family, ...rest });
     }
@@ -161,13 +161,19 @@ function nodeAtomsOf(
   return [...groups.values()].map((group, i) => ({ kind: "nodes", index: offset + i, nodes: group }));
 }
 
-function knownAddrs(worlds: readonly World[], ofNode: (node: NodeFacts) => readonly Addr[]): Record<Family, ReadonlySet<bigint>> {
+function knownAddrs(worlds: readonly World[]): Record<Family, ReadonlySet<bigint>> {
   const known: Record<Family, Set<bigint>> = { 4: new Set(), 6: new Set() };
   for (const { pods, nodes } of worlds) {
     for (const { addrs, isPeer } of pods.values()) if (isPeer) for (const addr of addrs) known[addr.family].add(addrToBigInt(addr));
-    for (const node of nodes) for (const addr of ofNode(node)) known[addr.family].add(addrToBigInt(addr));
+    for (const { addrs } of nodes) for (const addr of addrs) known[addr.family].add(addrToBigInt(addr));
   }
   return known;
+}
+
+function withOwn(known: Record<Family, ReadonlySet<bigint>>, worlds: readonly World[]): Record<Family, ReadonlySet<bigint>> {
+  const owned = { 4: new Set(known[4]), 6: new Set(known[6]) };
+  for (const { nodes } of worlds) for (const { own } of nodes) for (const addr of own) owned[addr.family].add(addrToBigInt(addr));
+  return owned;
 }
 
 interface Found {

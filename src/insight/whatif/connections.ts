@@ -29,6 +29,7 @@ export type SeenAddrs = ReadonlyMap<string, readonly Addr[]>;
 
 /** Those that pass now and would be cut. */
 export function connectionsOf(connections: readonly LiveConnection[], worlds: Worlds, seen: SeenAddrs = new Map()): ConnectionChange[] {
+  if (connections.length === 0) return [];
   const { partition, sets, before, after } = worlds;
   const podAt = podFinder(worlds);
   const isFree = alwaysPasses(worlds, seen);

@@ -2,27 +2,20 @@
 import { type Addr, compareAddrs, type Family, formatAddr, formatPrefix } from "#ip";
 import { type Interval, intervalPrefix } from "#nft";
 import type { Atom, Partition } from "./atoms.ts";
-
-/** Labels that say which run of a workload a pod is of, and nothing to a person. */
-const NOISE: ReadonlySet<string> = new Set([
-  "pod-template-hash",
-  "controller-revision-hash",
-  "statefulset.kubernetes.io/pod-name",
-  "apps.kubernetes.io/pod-index",
-  "pod-template-generation",
-]);
+import { labelText } from "./label-text.ts";
 
 const NAMES_SHOWN = 3;
 
 export class Names {
   readonly #partition: Partition;
-  readonly #byNamespace: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly #byNamespace: ReadonlyMap<string, readonly string[]>;
+  /** Many lines are about the same pods. */
+  readonly #labelTexts = new Map<string, { readonly text: string | undefined }>();
 
   constructor(partition: Partition) {
     this.#partition = partition;
     const keys = [...partition.atomOfPod.keys()];
-    const groups = Map.groupBy(keys, (key) => key.slice(0, key.indexOf("/")));
-    this.#byNamespace = new Map([...groups].map(([namespace, own]) => [namespace, new Set(own)]));
+    this.#byNamespace = Map.groupBy(keys, (key) => key.slice(0, key.indexOf("/")));
   }
 
   /** `pods shop app=web (3), everything outside over IPv4`. */
@@ -43,32 +36,44 @@ export class Names {
 
   #pods(keys: readonly string[]): string {
     if (keys.length === this.#partition.atomOfPod.size) return `all pods (${keys.length})`;
-    const groups = Map.groupBy(keys, (key) => key.slice(0, key.indexOf("/")));
-    const whole = [...groups].filter(([namespace, own]) => own.length === this.#byNamespace.get(namespace)?.size && own.length > 1);
-    const rest = [...groups].filter(([namespace]) => !whole.some(([name]) => name === namespace));
-    const texts = rest.map(([namespace, own]) => this.#some(namespace, own));
-    if (whole.length > NAMES_SHOWN) texts.unshift(`all pods of ${whole.length} namespaces (${sum(whole.map(([, own]) => own.length))})`);
-    else texts.unshift(...whole.map(([namespace, own]) => `all pods of ${namespace} (${own.length})`));
-    if (texts.length <= 2 * NAMES_SHOWN) return texts.join(", ");
-    return `${texts.slice(0, NAMES_SHOWN).join(", ")} and pods of ${texts.length - NAMES_SHOWN} more namespaces (${keys.length} pods)`;
+    const whole: [string, number][] = [];
+    const rest: [string, readonly string[]][] = [];
+    for (const [namespace, own] of Map.groupBy(keys, (key) => key.slice(0, key.indexOf("/")))) {
+      if (own.length > 1 && own.length === this.#byNamespace.get(namespace)?.length) whole.push([namespace, own.length]);
+      else rest.push([namespace, own]);
+    }
+    const heads =
+      whole.length > NAMES_SHOWN
+        ? [`all pods of ${whole.length} namespaces (${sum(whole.map(([, count]) => count))})`]
+        : whole.map(([namespace, count]) => `all pods of ${namespace} (${count})`);
+    const count = heads.length + rest.length;
+    const shown = count <= 2 * NAMES_SHOWN ? count : NAMES_SHOWN;
+    const some = rest.slice(0, Math.max(shown - heads.length, 0)).map(([namespace, own]) => this.#some(namespace, own));
+    const text = [...heads, ...some].slice(0, shown).join(", ");
+    return shown === count ? text : `${text} and pods of ${count - shown} more namespaces (${keys.length} pods)`;
   }
 
   /** By one label that these have and no others of the namespace; else by name. */
   #some(namespace: string, keys: readonly string[]): string {
-    const own = new Set(keys);
-    const [first = ""] = keys;
-    if (own.size > 1) {
-      const label = Object.entries(this.#labels(first)).find(([name, value]) => {
-        if (NOISE.has(name)) return false;
-        const all = [...(this.#byNamespace.get(namespace) ?? [])].filter((key) => this.#labels(key)[name] === value);
-        return all.length === own.size && all.every((key) => own.has(key));
-      });
-      if (label !== undefined) return `pods ${namespace} ${label.join("=")} (${own.size})`;
+    if (keys.length > 1) {
+      const id = keys.join();
+      const known = this.#labelTexts.get(id) ?? { text: this.#labelText(namespace, keys) };
+      this.#labelTexts.set(id, known);
+      if (known.text !== undefined) return `pods ${namespace} ${known.text} (${keys.length})`;
     }
     const names = keys.slice(0, NAMES_SHOWN).join(", ");
-    return own.size > NAMES_SHOWN
-      ? `pods ${names} and ${own.size - NAMES_SHOWN} more of ${namespace}`
-      : `${own.size > 1 ? "pods" : "pod"} ${names}`;
+    return keys.length > NAMES_SHOWN
+      ? `pods ${names} and ${keys.length - NAMES_SHOWN} more of ${namespace}`
+      : `${keys.length > 1 ? "pods" : "pod"} ${names}`;
+  }
+
+  #labelText(namespace: string, keys: readonly string[]): string | undefined {
+    const own = new Set(keys);
+    const others = (this.#byNamespace.get(namespace) ?? []).filter((key) => !own.has(key));
+    return labelText(
+      keys.map((key) => this.#labels(key)),
+      others.map((key) => this.#labels(key)),
+    );
   }
 
   #labels(key: string): Readonly<Record<string, string>> {

@@ -162,7 +162,9 @@ export class Reach {
     for (const index of this.matcher.everyone(family)) left[index] = all;
     // What is passed leaves the tier, and is left for the next one.
     const apply = (tier: LayeredPolicy["tier"]): void => {
-      for (const policy of policies.filter((each) => each.tier === tier)) {
+      const own = policies.filter((each) => each.tier === tier);
+      if (own.length === 0) return;
+      for (const policy of own) {
         for (const rule of policy.rules) if (rule.direction === direction) this.#apply(rule, { judging, named, family });
       }
       if (tier === "NetworkPolicy") return;
