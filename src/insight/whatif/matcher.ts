@@ -20,6 +20,8 @@ export class Matcher {
   readonly #texts = new WeakMap<ParsedLabelSelector, string>();
   readonly #classes = new Map<Family, Int32Array>();
   readonly #everyone: Record<Family, AtomList>;
+  /** By the atom's index, 1 where it is there: asked for each pair. */
+  readonly #present: Record<Family, Uint8Array>;
 
   /** `which`: the place of the world in the partition. */
   constructor(partition: Partition, which: number) {
@@ -33,6 +35,8 @@ export class Matcher {
       if (own === undefined) this.#byNamespace.set(namespace, [atom]);
       else own.push(atom);
     }
+    const presentIn = (family: Family): Uint8Array => Uint8Array.from(partition.atoms, (atom) => (this.#isPresent(atom, family) ? 1 : 0));
+    this.#present = { 4: presentIn(4), 6: presentIn(6) };
     this.#everyone = { 4: this.#listOf((atom) => this.has(atom, 4)), 6: this.#listOf((atom) => this.has(atom, 6)) };
   }
 
@@ -41,7 +45,11 @@ export class Matcher {
   }
 
   /** Whether it is there in this world, with an address of the family. */
-  has(atom: Atom, family: Family): boolean {
+  has({ index }: Atom, family: Family): boolean {
+    return this.#present[family][index] === 1;
+  }
+
+  #isPresent(atom: Atom, family: Family): boolean {
     if (atom.kind === "block") return atom.family === family;
     if (atom.kind === "nodes") return atom.nodes.some(({ addrs }) => addrs.some((addr) => addr.family === family));
     return atom.facts[this.#which]?.addrs.some((addr) => addr.family === family) === true;
