@@ -33,6 +33,15 @@ function integer(min: number, max: number): (text: string) => number {
   };
 }
 
+/** What an error makes of the exit code. */
+let errorCode = 1;
+
+/** Of these commands 1 is an answer, such as "refused" or "an expectation does not hold": 2 is none. */
+async function answer(run: () => Promise<number>): Promise<void> {
+  errorCode = 2;
+  process.exitCode = await run();
+}
+
 program
   .command("up")
   .description("start a cluster; returns when its nodes are Ready and a Service name resolves")
@@ -85,7 +94,7 @@ program
   .option("--no-probe", "only predict: send nothing")
   .addOption(new Option("-o, --output <format>", "output format").choices(["text", "json"]).default("text"))
   .action(async (from: string, to: string, options) => {
-    process.exitCode = await (await import("./commands/trace.ts")).trace(from, to, options);
+    await answer(async () => (await import("./commands/trace.ts")).trace(from, to, options));
   });
 
 const watching = program.command("watch").description("what happens in a cluster, as it happens");
@@ -100,7 +109,7 @@ watching
   .option("--count <n>", "end after so many", integer(1, 1_000_000))
   .option("--timeout <seconds>", "end after so many seconds; with --count it is a failure then", integer(1, 86_400))
   .action(async (options) => {
-    process.exitCode = await (await import("./commands/watch.ts")).watchDrops(options);
+    await answer(async () => (await import("./commands/watch.ts")).watchDrops(options));
   });
 
 program
@@ -115,7 +124,7 @@ program
   .option("-6, --ipv6", "over IPv6", false)
   .addOption(new Option("-o, --output <format>", "output format").choices(["text", "json"]).default("text"))
   .action(async (from: string, to: string | undefined, options) => {
-    process.exitCode = await (await import("./commands/explain.ts")).explain(from, to, options);
+    await answer(async () => (await import("./commands/explain.ts")).explain(from, to, options));
   });
 
 program
@@ -233,7 +242,7 @@ program
   .option("--kubeconfig <file>", "where that cluster is (default: $KUBECONFIG, ~/.kube/config)")
   .addOption(new Option("-o, --output <format>", "output format").choices(["text", "wide", "json"]).default("text"))
   .action(async (options) => {
-    process.exitCode = await (await import("./commands/what-if.ts")).whatIfCommand(options);
+    await answer(async () => (await import("./commands/what-if.ts")).whatIfCommand(options));
   });
 
 program
@@ -245,7 +254,7 @@ program
   .option("--no-probe", "send nothing: leaves out the checks that prove by sending")
   .addOption(new Option("-o, --output <format>", "output format").choices(["text", "json"]).default("text"))
   .action(async (options) => {
-    process.exitCode = await (await import("./commands/check.ts")).check(options);
+    await answer(async () => (await import("./commands/check.ts")).check(options));
   });
 
 program
@@ -261,7 +270,7 @@ program
   .option("--kubeconfig <file>", "where that cluster is (default: $KUBECONFIG, ~/.kube/config)")
   .addOption(new Option("-o, --output <format>", "output format").choices(["text", "wide", "json"]).default("text"))
   .action(async (options) => {
-    process.exitCode = await (await import("./commands/reach.ts")).reachCommand(options);
+    await answer(async () => (await import("./commands/reach.ts")).reachCommand(options));
   });
 
 program
@@ -282,6 +291,6 @@ try {
   else {
     process.stderr.write(`${paint("red", "error:", process.stderr)} ${errorMessage(err)}\n`);
     if (process.env["FAIRLEAD_DEBUG"] !== undefined && err instanceof Error) process.stderr.write(`${err.stack ?? ""}\n`);
-    process.exitCode = 1;
+    process.exitCode = errorCode;
   }
 }

@@ -59,7 +59,7 @@ spec: { podSelector: {}, policyTypes: [Ingress] }
     assert.equal(code, 0, stderr);
     assert.match(stdout, /by NetworkPolicy x\/closed/);
     const unknown = await whatIf("-f", closed(), "--kubeconfig", kubeconfig, "--context", "elsewhere");
-    assert.equal(unknown.code, 1);
+    assert.equal(unknown.code, 2);
     assert.match(unknown.stderr, /contexts: has no entry named "elsewhere"/);
   });
 
@@ -101,7 +101,7 @@ spec: { podSelector: {}, policyTypes: [Ingress] }
     ];
     for (const [text, message] of cases) {
       const { code, stderr } = await whatIf("-f", write("bad.yaml", text));
-      assert.equal(code, 1);
+      assert.equal(code, 2);
       assert.match(stderr, message);
     }
     const { code, stderr } = await whatIf(
@@ -110,7 +110,7 @@ spec: { podSelector: {}, policyTypes: [Ingress] }
       "--fail-on",
       write("bad.yaml", "expectations: [{ never: { to: nodes, port: http } }]"),
     );
-    assert.equal(code, 1);
+    assert.equal(code, 2);
     assert.match(stderr, /expectations\[0\]\.never\.port: "http" is not a port/);
     const { stdout } = await whatIf("-f", write("config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\n"));
     assert.match(stdout, /nothing changes/);

@@ -1,5 +1,5 @@
 // `fairlead check`: is the live network as it should be? Changes nothing.
-import { FairleadError, InputError } from "#base";
+import { FairleadError } from "#base";
 import { type CheckResult, formatResults, gather, type Lease, listChecks, PROBING, parseOnly, runChecks, type Sources } from "#checks";
 import type { HttpClient } from "#client";
 import { parsePrefix } from "#ip";
@@ -23,30 +23,18 @@ export interface CheckOptions {
   readonly output: "text" | "json";
 }
 
-/** The exit code: 0 all passed, 1 not all did, 2 there is no such check. */
+/** The exit code: 0 all passed, 1 not all did. Throws InputError for a check that there is not. */
 export async function check(options: CheckOptions): Promise<number> {
   if (options.list) {
     process.stdout.write(listChecks());
     return 0;
   }
-  const only = wantedOf(options);
-  if (only === null) return 2;
+  const only = options.only === undefined ? undefined : parseOnly(options.only);
   const checks = await checked(options, only);
   const passed = checks.every((result) => result.passed);
   if (options.output === "json") process.stdout.write(`${JSON.stringify({ passed, checks }, null, 2)}\n`);
   else process.stdout.write(formatResults(checks, paintMark));
   return passed ? 0 : 1;
-}
-
-/** Undefined: all of them; null: there is no such check, which has been said. */
-function wantedOf({ only }: CheckOptions): ReadonlySet<number> | undefined | null {
-  try {
-    return only === undefined ? undefined : parseOnly(only);
-  } catch (err) {
-    if (!(err instanceof InputError)) throw err;
-    process.stderr.write(`${paint("red", "error:", process.stderr)} ${err.message}\n`);
-    return null;
-  }
 }
 
 function paintMark(mark: "ok" | "warn" | "FAIL", text: string): string {

@@ -1,5 +1,4 @@
 // `fairlead trace`: what should happen to a packet, what does, and why.
-import { InputError } from "#base";
 import type { HttpClient } from "#client";
 import type { Family } from "#ip";
 import { NODES } from "#kube";
@@ -31,24 +30,14 @@ export interface TraceOptions {
   readonly probe: boolean;
 }
 
-/** The exit code: 0 it is answered, 1 it is not, 2 the question names nothing that there is. */
+/** The exit code: 0 it is answered, 1 it is not. Throws InputError for a question that names nothing that there is. */
 export async function trace(from: string, to: string, options: TraceOptions): Promise<number> {
-  try {
-    return (await traced(from, to, options)) ? 0 : 1;
-  } catch (err) {
-    if (!(err instanceof InputError)) throw err;
-    process.stderr.write(`${paint("red", "error:", process.stderr)} ${err.message}\n`);
-    return 2;
-  }
-}
-
-async function traced(from: string, to: string, options: TraceOptions): Promise<boolean> {
   const client = openClient(options.name);
   try {
     const result = await traceIn(client, from, to, options);
     if (options.output === "json") process.stdout.write(`${JSON.stringify(plain(result), null, 2)}\n`);
     else process.stdout.write(formatTrace(result, (style, text) => paint(style, text)));
-    return result.verdict === "allowed";
+    return result.verdict === "allowed" ? 0 : 1;
   } finally {
     client.close();
   }
