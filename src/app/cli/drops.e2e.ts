@@ -89,6 +89,10 @@ suite("fairlead watch drops, fairlead explain", () => {
     assert.deepEqual([allowed.code, /policies allow it now/.test(allowed.stdout)], [0, true]);
     const nobody = await cluster.fairlead("explain", "nobody", "far");
     assert.match(nobody.stderr, /there is no pod default\/nobody/);
+    for (const to of ["10.96.0.1:443", "svc/kubernetes:443"]) {
+      const service = await cluster.fairlead("explain", "server", to);
+      assert.deepEqual([service.code, /policies judge the pod behind it/.test(service.stderr)], [2, true], to);
+    }
     const last = ["--name", cluster.name, "--node", "node-2", "--count", "1", "--timeout", "1"];
     const late = await command(`${ROOT}fairlead`, ["watch", "drops", ...last], cluster.env);
     assert.equal(late.code, 1, late.stderr);

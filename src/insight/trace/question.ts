@@ -275,7 +275,7 @@ export function toAddress(addr: Addr, wanted: Wanted, objects: ClusterObjects): 
 
 type ServiceAt = Pick<Extract<Target, { kind: "service" }>, "service" | "via">;
 
-function serviceAt({ services }: ClusterObjects, addr: Addr): ServiceAt | undefined {
+export function serviceAt({ services }: ClusterObjects, addr: Addr): ServiceAt | undefined {
   const text = formatAddr(addr);
   for (const service of services) {
     const { spec, status } = service;

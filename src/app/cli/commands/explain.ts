@@ -4,7 +4,7 @@ import { InputError } from "#base";
 import { type Addr, type Family, formatAddr, parseAddr, tryParseAddr } from "#ip";
 import { keyOf } from "#kube";
 import { protocolNumber } from "#netpol";
-import { type AskedFlow, type ClusterObjects, explainFlow, formatCause, listObjects } from "#trace";
+import { type AskedFlow, type ClusterObjects, explainFlow, formatCause, listObjects, serviceAt } from "#trace";
 import { openClient } from "../api.ts";
 import { formatEnd, isDrop, type Told } from "../drop-text.ts";
 import { paint } from "../terminal.ts";
@@ -80,9 +80,17 @@ function flowOf(objects: ClusterObjects, [from, to]: readonly [string, string], 
   const port = portOf(options.port ?? asked.port);
   const given = [tryParseAddr(from), tryParseAddr(asked.who)].find((addr) => addr !== undefined)?.family;
   const family = given ?? (options.ipv6 === true ? 6 : undefined);
+  if (/^(?:svc|services?)\//.test(asked.who)) throw notOfService(asked.who);
   const dst = addrOf(objects, asked.who, { options, family });
+  const found = serviceAt(objects, dst);
+  if (found !== undefined) throw notOfService(`${asked.who}, ${found.via} of Service ${keyOf(found.service)}`);
   const src = addrOf(objects, from, { options, family: dst.family });
   return { from: src, to: dst, protocol: protocolNumber(options.protocol.toUpperCase()) ?? 6, ...(port !== undefined && { port }) };
+}
+
+/** Policies judge after a Service's translation. */
+function notOfService(what: string): InputError {
+  return new InputError("TO", `${what}: policies judge the pod behind it; name one of its pods, or ask \`fairlead trace\``);
 }
 
 /** `x/web:80`, `10.0.0.1:80`, `[fd00::1]:80`, or without a port. */
