@@ -98,9 +98,15 @@ export class Changes {
     const namespace = this.#pick(NAMES);
     const labels = { app: this.#pick(["web", "db", "cache"]), tier: this.#pick(["a", "b"]) };
     const team = { team: this.#pick(["red", "blue"]) };
+    // With all labels that were applied: those that it left out would be taken to go, and a merge patch removes nothing.
+    const pod = (name: string): KubeObject => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace, labels: { pod: name, ...labels } },
+    });
     const [resource, object]: [Resource, KubeObject] =
       kind === "pod"
-        ? [PODS, { apiVersion: "v1", kind: "Pod", metadata: { name: this.#pick(PODS_OF), namespace, labels } }]
+        ? [PODS, pod(this.#pick(PODS_OF))]
         : kind === "namespace"
           ? [NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels: team } }]
           : [
