@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { PODS, type Stored } from "#kube";
 import { refusalOf } from "./admission.ts";
 import type { StoredPod } from "./pod-spec.ts";
-import { isReady, podOf, until, useKubelet } from "./testing/fixture.ts";
+import { isReady, KEY, podOf, until, useKubelet } from "./testing/fixture.ts";
 
 const kubelet = useKubelet();
 
@@ -37,4 +37,17 @@ test("a pod that is refused fails, is never started, and says why", async () => 
   assert.equal(second.status?.reason, "NodePorts");
   assert.equal(kubelet.runtime.calls.filter((call) => call.startsWith("sandbox")).length, 1);
   await until("event", async () => (await kubelet.events()).some((event) => event.startsWith("NodePorts: Pod was rejected")));
+});
+
+test("the port of a pod that was deleted at once is free, although the pod may still be ending", async () => {
+  await kubelet.start().ready;
+  const spec = { nodeName: "node-1", containers: [{ name: "c", image: "agnhost", ports: [{ containerPort: 80, hostPort: 8080 }] }] };
+  await kubelet.client.create(PODS, podOf(spec));
+  await kubelet.podWhere("ready", isReady);
+  const stopping = Promise.withResolvers<void>();
+  kubelet.runtime.beforeSandboxStops = stopping.promise;
+  await kubelet.client.delete(PODS, KEY, { gracePeriodSeconds: 0 });
+  await kubelet.client.create(PODS, { ...podOf(spec), metadata: { name: "second", namespace: "default" } });
+  await until("ready", async () => isReady(await kubelet.client.get(PODS, { namespace: "default", name: "second" })));
+  stopping.resolve();
 });

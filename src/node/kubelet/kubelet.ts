@@ -189,9 +189,11 @@ class RunningKubelet {
 
   /** The pod, ended where this node does not take it. */
   #admit({ statuses, events, clock }: NodeContext, pod: StoredPod): StoredPod {
+    // What was deleted at once may still be ending; whoever deleted it so has said that its place is free.
+    const others = [...this.#workers.values()].filter(({ isKnown }) => isKnown);
     const refusal = refusalOf(
       pod,
-      [...this.#workers.values()].map((worker) => worker.pod),
+      others.map((worker) => worker.pod),
     );
     if (refusal === undefined) return pod;
     const status = refusedStatus(pod, refusal, clock.now());

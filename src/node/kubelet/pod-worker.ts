@@ -73,6 +73,11 @@ export class PodWorker {
     return this.#pod;
   }
 
+  /** Whether the API still has the pod. */
+  get isKnown(): boolean {
+    return !this.#gone;
+  }
+
   /** Nothing is left of the pod. */
   get done(): boolean {
     return this.#done;
