@@ -2,11 +2,14 @@
 import { errorCode, errorMessage, FairleadError } from "#base";
 import { type Addr, formatAddr, formatMac, formatPrefix } from "#ip";
 import type { Owner } from "#ipam";
-import type { NetNs } from "#linux";
+import type { Neigh, NetNs, RouteEvent } from "#linux";
 import { ensureBridge } from "./bridge.ts";
 import { BRIDGE, compileBridge, compilePod, hostLinkName, isHostLinkName } from "./compile.ts";
 import { attachHostLink, deviations, ensurePodLink, type PodKernel, removePodLink } from "./pod-link.ts";
 import type { Attachment, BridgePlan, CniResult, PodNetwork, PodNetworkOptions, PodPlan } from "./types.ts";
+
+/** Neighbours of the bridge that are none of ours come and go too, as when somebody tries one address of the block after another. */
+const LOOK_AT_MOST_EVERY_MS = 100;
 
 /** Makes the bridge, takes over the pods that an earlier process connected, and watches over the bridge until `stop`. */
 export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
@@ -18,6 +21,9 @@ export function createPodNetwork(options: PodNetworkOptions): PodNetwork {
 class BridgeNetwork implements PodNetwork {
   readonly #options: PodNetworkOptions;
   #watch: { close(): void } | undefined;
+  #look: NodeJS.Timeout | undefined;
+  /** Ports whose forwarding entries somebody has taken away since the last look. */
+  readonly #spoilt = new Set<string>();
 
   constructor(options: PodNetworkOptions) {
     this.#options = options;
@@ -26,20 +32,38 @@ class BridgeNetwork implements PodNetwork {
   start(): void {
     this.#restore();
     this.#watch = this.#options.node.route.watch((event) => {
+      if (event.object === "neigh") this.#neighChanged(event);
       if (event.object !== "link" && event.object !== "addr") return;
       if (event.link !== undefined && event.link !== BRIDGE) return;
       // Addresses that we add come back as events.
       if (event.object === "addr" && event.action === "new") return;
-      try {
-        this.#restore();
-      } catch (err) {
-        this.#options.logger.error("The pod network is not as it should be", { error: errorMessage(err) });
-      }
+      this.#try(() => this.#restore());
     });
   }
 
   stop(): void {
     this.#watch?.close();
+    clearTimeout(this.#look);
+  }
+
+  /** Forwarding entries are events of this kind too, of a port. */
+  #neighChanged({ action, link }: RouteEvent): void {
+    if (link !== undefined && link !== BRIDGE) {
+      if (action === "new" || !isHostLinkName(link)) return;
+      this.#spoilt.add(link);
+    }
+    this.#look ??= setTimeout(() => {
+      this.#look = undefined;
+      this.#try(() => this.#mend());
+    }, LOOK_AT_MOST_EVERY_MS).unref();
+  }
+
+  #try(run: () => void): void {
+    try {
+      run();
+    } catch (err) {
+      this.#options.logger.error("The pod network is not as it should be", { error: errorMessage(err) });
+    }
   }
 
   add(attachment: Attachment): CniResult {
@@ -105,18 +129,44 @@ class BridgeNetwork implements PodNetwork {
 
   /** The bridge, and every pod that it does not have as it should: all of them, where the bridge was made anew or was down. */
   #restore(): void {
-    const { ipam, logger, node } = this.#options;
+    const { node } = this.#options;
     const bridge = ensureBridge(node, this.#planBridge());
-    const known = new Set(node.route.neighs.list(BRIDGE).map((neigh) => formatAddr(neigh.addr)));
-    const owners = new Map(ipam.list().map(({ owner }) => [hostLinkName(owner), owner]));
-    for (const [name, owner] of owners) {
+    const known = this.#known();
+    for (const [name, owner] of this.#owners()) {
       const link = node.route.links.get(name);
       if (link === undefined) continue;
-      const isKnown = ipam.get(owner).every((addr) => known.has(formatAddr(addr)));
-      if (link.masterIndex === bridge.index && link.up && isKnown) continue;
-      attachHostLink(node, this.#planPod(owner));
-      logger.info("Attached a pod to the bridge again", { link: name, containerId: owner.containerId });
+      const plan = this.#planPod(owner);
+      if (link.masterIndex === bridge.index && link.up && isKnown(plan, known)) continue;
+      this.#attach(plan);
     }
+  }
+
+  /** What the node knows of its pods, where somebody has changed that. One listing where nothing is wrong. */
+  #mend(): void {
+    const { links } = this.#options.node.route;
+    const spoilt = new Set(this.#spoilt);
+    this.#spoilt.clear();
+    if (links.get(BRIDGE) === undefined) return;
+    const known = this.#known();
+    for (const [name, owner] of this.#owners()) {
+      const plan = this.#planPod(owner);
+      const isWell = !spoilt.has(name) && isKnown(plan, known);
+      if (!isWell && links.get(name) !== undefined) this.#attach(plan);
+    }
+  }
+
+  #attach(plan: PodPlan): void {
+    const { logger, node } = this.#options;
+    attachHostLink(node, plan);
+    logger.info("Attached a pod to the bridge again", { link: plan.hostLink, containerId: plan.owner.containerId });
+  }
+
+  #owners(): Map<string, Owner> {
+    return new Map(this.#options.ipam.list().map(({ owner }) => [hostLinkName(owner), owner]));
+  }
+
+  #known(): ReadonlySet<string> {
+    return new Set(this.#options.node.route.neighs.list(BRIDGE).map(textOf));
   }
 
   #inPod<R>(ns: NetNs, fn: (pod: PodKernel) => R): R {
@@ -135,6 +185,14 @@ class BridgeNetwork implements PodNetwork {
       this.#options.logger.error("Could not undo a failed add", { containerId: owner.containerId, error: errorMessage(err) });
     }
   }
+}
+
+function isKnown(plan: PodPlan, known: ReadonlySet<string>): boolean {
+  return plan.node.neighs.every((neigh) => known.has(textOf(neigh)));
+}
+
+function textOf({ addr, mac, state }: Neigh): string {
+  return `${formatAddr(addr)} ${mac === undefined ? "" : formatMac(mac)} ${state}`;
 }
 
 function resultOf(plan: PodPlan, bridge: BridgePlan, netnsPath: string): CniResult {
