@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import type { Namespace, Pod, Service } from "kubernetes-types/core/v1";
 import type { EndpointSlice } from "kubernetes-types/discovery/v1";
 import { InputError } from "#base";
-import { parseAddr } from "#ip";
+import { formatAddr, parseAddr } from "#ip";
 import type { KubeObject, Stored } from "#kube";
 import { type Answer, whatIf } from "./answer.ts";
 import { applyChanges } from "./change.ts";
@@ -143,6 +143,20 @@ suite("what-if", () => {
     );
     assert.match(text, /probes of 5 containers go on/);
     assert.doesNotMatch(text, /lose DNS/);
+  });
+
+  test("an example is a packet that policies judge: not a pod's own, nor between it and its node", () => {
+    const nodeOf = new Map([...LIVE.pods.values()].map(({ spec, status }) => [status?.podIPs?.[0]?.ip, spec?.nodeName]));
+    const only = (name: string): readonly KubeObject[] => [
+      netpol(`${name}/closed`, { podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: "203.0.113.0/24" } }] }] }),
+    ];
+    const examples = ["shop", "pay"].flatMap((name) => ask(only(name)).lines.map(({ example }) => example));
+    assert.ok(examples.length > 0);
+    for (const { from, to } of examples) {
+      const [a, b] = [formatAddr(from), formatAddr(to)];
+      assert.notEqual(a, b);
+      assert.notEqual(a.replace("172.18.0.1", "node-"), nodeOf.get(b));
+    }
   });
 
   test("the policy again changes nothing, and its removal undoes it", () => {

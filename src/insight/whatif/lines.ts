@@ -92,8 +92,43 @@ function lineOf({ from, to, now, ports, families }: Part, worlds: Worlds): Line 
     now,
     before: ask(before, wasDenied),
     after: ask(after, isDenied),
-    example: { from: a, to: b, family, point },
+    example: { ...(exampleEnds(pairs, there, family) ?? { from: a, to: b }), family, point },
   };
+}
+
+interface End {
+  readonly addr: Addr;
+  readonly pod?: string;
+  /** Where the pod runs, or which node it is. */
+  readonly node?: string;
+}
+
+/** Those of the atom that are there, with an address of the family. */
+function endsOf(atom: Atom, { matcher }: Reach, family: Family): End[] {
+  if (atom.kind === "block") return atom.family === family ? [{ addr: atom.sample }] : [];
+  const of = (addrs: readonly Addr[], end: Omit<End, "addr">): End[] => {
+    const addr = addrs.find((own) => own.family === family);
+    return addr === undefined ? [] : [{ addr, ...end }];
+  };
+  if (atom.kind === "nodes") return atom.nodes.flatMap(({ name, addrs }) => of(addrs, { node: name }));
+  return atom.pods.flatMap((pod) => {
+    const facts = matcher.world.pods.get(pod);
+    return facts === undefined ? [] : of(facts.addrs, { pod, node: facts.nodeName });
+  });
+}
+
+/** Two of them that policies keep apart: a pod and itself, and a pod and its own node, are not judged. */
+function exampleEnds(pairs: readonly (readonly [Atom, Atom])[], reach: Reach, family: Family): { from: Addr; to: Addr } | undefined {
+  for (const [source, target] of pairs) {
+    const targets = endsOf(target, reach, family);
+    for (const from of endsOf(source, reach, family)) {
+      const isOwn = (to: End): boolean =>
+        from.pod === undefined || to.pod === undefined ? from.node !== undefined && from.node === to.node : from.pod === to.pod;
+      const to = targets.find((one) => !isOwn(one));
+      if (to !== undefined) return { from: from.addr, to: to.addr };
+    }
+  }
+  return undefined;
 }
 
 function pairsOf(from: readonly Atom[], to: readonly Atom[], limit: number): [Atom, Atom][] {
