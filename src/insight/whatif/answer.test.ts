@@ -159,6 +159,14 @@ suite("what-if", () => {
     }
   });
 
+  test("manifests that made a namespace and what is in it take both away, without a word of what is not there", () => {
+    const namespace: KubeObject = { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } };
+    const db = { apiVersion: "v1", kind: "Service", metadata: { name: "db", namespace: "shop" } };
+    const { after, notes } = change([namespace, db, { ...db, kind: "Pod", metadata: { name: "db-1", namespace: "shop" } }], LIVE, true);
+    assert.deepEqual(notes, []);
+    assert.deepEqual([...after.pods.keys()], ["pay/job-1", "kube-system/dns-1"]);
+  });
+
   test("the policy again changes nothing, and its removal undoes it", () => {
     const { after } = change([DB]);
     assert.deepEqual(ask([DB], after).lines, []);

@@ -54,7 +54,8 @@ const KINDS: Readonly<Record<string, Kind>> = {
 export function applyChanges(live: Objects, { objects, isDelete, namespace }: Changes): Shadow {
   const shadow = copyOf(live);
   const notes: string[] = [];
-  for (const { object, where } of objects) {
+  // What is made in a namespace goes before it.
+  for (const { object, where } of isDelete ? objects.toReversed() : objects) {
     const given = normalised({ object, where }, namespace);
     if (isWorkload(given)) notes.push(...applyWorkload(shadow.pods, given, { where, isDelete, nodes: shadow.nodes }));
     else applyOne(shadow, { object: given, where }, { isDelete, notes });
