@@ -63,6 +63,20 @@ spec: { podSelector: {}, policyTypes: [Ingress] }
     assert.match(unknown.stderr, /contexts: has no entry named "elsewhere"/);
   });
 
+  test("a label that was applied and is left out goes, as it then does", async () => {
+    const namespace = (labels: string): string =>
+      write("left.yaml", `apiVersion: v1\nkind: Namespace\nmetadata: { name: left, labels: { ${labels} } }\n`);
+    await matrix.cluster.fairlead("apply", "-f", namespace("team: red, tier: a"));
+    const { stdout } = await whatIf("-f", namespace("tier: a"));
+    assert.match(stdout, /Namespace "left" loses metadata\.labels\["team"\]/);
+    assert.doesNotMatch(stdout, /"tier"/);
+    await matrix.cluster.fairlead("apply", "-f", namespace("tier: a"));
+    const labels = await matrix.cluster.fairlead("get", "namespace", "left", "-o", "json");
+    assert.match(labels.stdout, /"tier": ?"a"/);
+    assert.doesNotMatch(labels.stdout, /"team"/);
+    await matrix.cluster.fairlead("delete", "namespace", "left");
+  });
+
   test("expectations fail with a packet, and hold without one", async () => {
     const expectations = write(
       "expect.yaml",
