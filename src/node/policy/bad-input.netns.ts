@@ -11,8 +11,8 @@ import { Neighbourhood, reaches } from "./testing/neighbourhood.ts";
 import type { Policies } from "./types.ts";
 
 const PORT = 8080;
-/** Each with sets of its own, which the kernel finds by walking a list: ten times as many take a hundred times as long. */
-const MANY = Number(process.env["FAIRLEAD_POLICY_RULES"] ?? 500);
+/** Of which none is like another, and none has a set: the kernel would find it by walking a list. */
+const MANY = Number(process.env["FAIRLEAD_POLICY_RULES"] ?? 10_000);
 
 describe("bad input", () => {
   let hood: Neighbourhood;

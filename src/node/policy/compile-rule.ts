@@ -1,8 +1,8 @@
 // One rule of a policy as sets, and as the few nft rules that look into them. Pure.
 //
 // (any of the peers) and (any of the ports): pods are one set, blocks another, since intervals and addresses that come and go do not go
-// together; numbers of ports are one set, named ports, which differ from pod to pod, another with the pod's address. So a rule of a policy
-// becomes at most four rules of nft per family, however many peers and ports it has.
+// together; numbers of ports are one set, named ports, which differ from pod to pod, another with the pod's address. One or two intervals of
+// blocks or ports are compared in the rule itself. So a rule of a policy becomes a few rules of nft, however many peers and ports it has.
 
 import { createHash } from "node:crypto";
 import { FAMILIES, type Family, formatAddr } from "#ip";
@@ -125,6 +125,13 @@ export class RuleSets {
     this.sets.push({ ...set, comment: this.#comment });
   }
 
+  /** Named by what it holds, for all rules that mean the same; `name` is its kind. Returns the name. */
+  common({ name: kind, ...set }: NftSet): string {
+    const name = `${kind}-${digest(JSON.stringify([set.elements, this.#version]))}`;
+    this.sets.push({ ...set, name, comment: "for the rules that look here" });
+    return name;
+  }
+
   use(live: LiveSet): void {
     this.live.push(live);
     this.sets.push(live.set);
@@ -194,15 +201,25 @@ export function sharedPods(
   return { live, isNew: true };
 }
 
+/**
+ * More are a set. The kernel looks a set up by its name among all of them whenever a rule is written, which takes the square of their number:
+ * most rules need none for their blocks or ports.
+ */
+const INLINE = 2;
+
+function within(left: Expr, { first, last }: Interval): Statement {
+  return { kind: "match", left, op: "==", right: JSON.stringify(first) === JSON.stringify(last) ? first : { first, last } };
+}
+
 /** None where there is no interval. */
 export function inBlocks(
   intervals: readonly Interval[],
   { family, peer }: { readonly family: Family; readonly peer: Expr },
   sets: RuleSets,
 ): Condition[] {
-  if (intervals.length === 0) return [];
-  const name = sets.name(`blocks${family}`, intervals);
-  sets.fixed({ name, key: [addrType(family)], flags: ["interval"], elements: intervals.map((interval) => ({ key: [interval] })) });
+  if (intervals.length <= INLINE) return intervals.map((interval) => ({ family, statements: [within(peer, interval)] }));
+  const elements = intervals.map((interval) => ({ key: [interval] }));
+  const name = sets.common({ name: `blocks${family}`, key: [addrType(family)], flags: ["interval"], elements });
   return [{ family, statements: [inSet(peer, name)] }];
 }
 
@@ -242,14 +259,13 @@ function compilePorts({ policy, rule, cluster }: RuleInput, sets: RuleSets): rea
 
 /** None where there is no number. */
 export function atNumbers(numbers: readonly PortInterval[], sets: RuleSets): Condition[] {
-  const [only, ...others] = numbers;
-  if (only === undefined) return [];
-  // The kernel looks a set up by its name among all of them whenever a rule is written: most rules need none for their port.
-  if (others.length === 0 && only.first === only.last)
-    return [{ family: undefined, statements: [equals(PROTOCOL, only.protocol), equals(DESTINATION_PORT, only.first)] }];
-  const name = sets.name("ports", numbers);
+  if (numbers.length <= INLINE)
+    return numbers.map(({ protocol, first, last }) => ({
+      family: undefined,
+      statements: [equals(PROTOCOL, protocol), within(DESTINATION_PORT, { first, last })],
+    }));
   const elements = numbers.map(({ protocol, first, last }) => ({ key: [protocol, first === last ? first : { first, last }] }));
-  sets.fixed({ name, key: ["inet_proto", "inet_service"], flags: ["interval"], elements });
+  const name = sets.common({ name: "ports", key: ["inet_proto", "inet_service"], flags: ["interval"], elements });
   return [{ family: undefined, statements: [inSet(concat(PROTOCOL, DESTINATION_PORT), name)] }];
 }
 

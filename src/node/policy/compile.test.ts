@@ -49,10 +49,7 @@ test("two policies and a default deny as nft text", () => {
           ],
           egress: [
             {
-              ports: [
-                { port: 53, protocol: "UDP" },
-                { port: 1000, endPort: 2000 },
-              ],
+              ports: [{ port: 53, protocol: "UDP" }, { port: 1000, endPort: 2000 }, { port: 443 }],
             },
           ],
         }),
@@ -228,12 +225,25 @@ test("names at their limits stay apart, and fit", () => {
   const long = "n".repeat(252);
   const text = formatTable(
     tableOf([
-      policy(`x/${long}a`, { ingress: [{ ports: [{ port: 1 }, { port: 9 }] }] }),
-      policy(`x/${long}b`, { ingress: [{ ports: [{ port: 2 }, { port: 9 }] }] }),
+      policy(`x/${long}a`, { ingress: [{ ports: [{ port: "serve-80-tcp" }] }] }),
+      policy(`x/${long}b`, { ingress: [{ ports: [{ port: "serve-81-tcp" }] }] }),
     ]),
   );
-  assert.equal(new Set(text.match(/ingress-[0-9a-f]{16}-0-ports/g)).size, 2);
+  assert.equal(new Set(text.match(/ingress-[0-9a-f]{16}-0-names4/g)).size, 2);
   for (const [, comment = ""] of text.matchAll(/comment "(.*)"/g)) assert.ok(comment.length < 128, comment);
+});
+
+test("one or two blocks and ports need no set, and more have one with all rules that mean the same", () => {
+  const cidrs = (...list: readonly string[]): NetworkPolicyPeer[] => list.map((cidr) => ({ ipBlock: { cidr } }));
+  const many = { from: cidrs("192.0.2.0/26", "192.0.2.128/26", "198.51.100.0/24"), ports: [{ port: 80 }, { port: 82 }, { port: 84 }] };
+  const few = { from: cidrs("192.0.2.0/26", "192.0.2.128/26"), ports: [{ port: 80 }, { port: 82, endPort: 84 }] };
+  const own = (objects: readonly Stored<NetworkPolicy>[]): string[] =>
+    tableOf(objects).sets.flatMap(({ name }) => (/^(self|ingress|egress)[46]$/.test(name) ? [] : [name.replace(/-.*/, "")]));
+  assert.deepEqual(own([policy("x/p", { ingress: [few] })]), []);
+  assert.deepEqual(own([policy("x/p", { ingress: [many, few, many] }), policy("y/p", { ingress: [many], egress: [{ to: many.from }] })]), [
+    "blocks4",
+    "ports",
+  ]);
 });
 
 const labelSelector: fc.Arbitrary<LabelSelector> = fc.oneof(

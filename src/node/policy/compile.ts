@@ -88,7 +88,7 @@ export function compile(input: CompileInput): Desired {
   const table: Table = {
     ...TABLE,
     comment: "NetworkPolicy, by Fairlead",
-    sets: [...sets, ...new Set([...rules.values()].flatMap(({ sets: own }) => own))],
+    sets: [...sets, ...setsOf(rules.values())],
     chains: [...inner, ...groupChains(groups, rules, input.chains), ...base],
   };
   const refusing = new Map([...groups.policies.values()].map(({ chain, policies }) => [chain, policies.map(({ key }) => key)]));
@@ -104,6 +104,13 @@ function skeleton(established: Established): [Chain[], Chain[]] {
   const chains = skeletonChains(established);
   const unknown: Chain = { name: UNKNOWN_CHAIN, rules: refuse(UNKNOWN_CHAIN, "isolated"), comment: "pods that the API does not know" };
   return [[...chains.filter(({ base }) => base === undefined), unknown], chains.filter(({ base }) => base !== undefined)];
+}
+
+/** Each once: rules that mean the same have sets of one name, and of the same content. */
+function setsOf(rules: Iterable<CompiledRule>): Iterable<NftSet> {
+  const found = new Map<string, NftSet>();
+  for (const { sets } of rules) for (const set of sets) if (!found.has(set.name)) found.set(set.name, set);
+  return found.values();
 }
 
 function selectingOf(pod: PodFacts, { clusterPolicies = [], cluster }: CompileInput): ClusterPolicy[] {

@@ -97,7 +97,8 @@ test("a pod of this node: its own elements, before the API has its addresses", (
 
 test("a policy that changes gets a chain that says it; one that goes takes all of its own", () => {
   const one = bench();
-  const blocks = { podSelector: { matchLabels: { pod: "server" } }, ingress: [{ from: [{ ipBlock: { cidr: "192.0.2.0/24" } }] }] };
+  const from = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"].map((cidr) => ({ ipBlock: { cidr } }));
+  const blocks = { podSelector: { matchLabels: { pod: "server" } }, ingress: [{ from }] };
   one.state.setPolicy(policy("x/p", blocks));
   assert.deepEqual(one.steps(), [
     "flush chain ingress-#",
@@ -105,11 +106,11 @@ test("a policy that changes gets a chain that says it; one that goes takes all o
     "delete elements ingress6 fd00:10:244:1::1 : jump ingress-#",
     "delete set pods4-#",
     "delete set pods6-#",
-    "add set ingress-#-0-blocks4",
+    "add set blocks4-#",
     "add chain ingress-#",
     "add elements ingress4 10.244.1.1 : jump ingress-#",
     "add elements ingress6 fd00:10:244:1::1 : jump ingress-#",
-    "add elements ingress-#-0-blocks4 192.0.2.0/24",
+    "add elements blocks4-# 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24",
     "add rule ingress-#",
     "add rule ingress-#",
     "add rule ingress-#",
@@ -117,7 +118,7 @@ test("a policy that changes gets a chain that says it; one that goes takes all o
   ]);
   one.state.removePolicy({ key: "x/p", namespace: "x" });
   const steps = one.steps();
-  assert.ok(steps.includes("delete set ingress-#-0-blocks4") && steps.includes("tidy: delete chain ingress-#"), steps.join("\n"));
+  assert.ok(steps.includes("delete set blocks4-#") && steps.includes("tidy: delete chain ingress-#"), steps.join("\n"));
   // The chain that waits for its removal is used again.
   one.state.setPolicy(policy("x/p", blocks));
   assert.ok(!one.steps().some((step) => step.startsWith("add chain")));
