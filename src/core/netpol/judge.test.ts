@@ -248,6 +248,22 @@ test("what a label would open besides", () => {
   assert.deepEqual(opens, [{ from: "x/a", to: "x/b", families: [4, 6], protocol: TCP, first: 81, last: 81 }]);
 });
 
+test("an edit opens also what replicas, which no policy tells apart, say to each other", () => {
+  const [one, two] = [pod("x/r1", 8, { labels: {} }), pod("x/r2", 9, { labels: {} })];
+  const cluster: Cluster = { pods: new Map([one, two].map((own) => [own.key, own])), namespaces: new Map([["x", {}]]) };
+  const insert: Edit = {
+    kind: "insert",
+    policy: { kind: "NetworkPolicy", key: "x/closed" },
+    path: "spec.ingress[0]",
+    value: { from: [{ podSelector: {} }], ports: [{ port: 80 }] },
+  };
+  const between = { families: [4, 6], protocol: TCP, first: 80, last: 80 };
+  assert.deepEqual(openedBy(worldOf(cluster, [policy("closed", {})]), [insert]), [
+    { from: "x/r1", to: "x/r2", ...between },
+    { from: "x/r2", to: "x/r1", ...between },
+  ]);
+});
+
 test("own node, itself, and what is not a pod are not judged", () => {
   const world = worldOf(CLUSTER, [policy("x/deny", { policyTypes: ["Ingress", "Egress"] })]);
   const node: FlowEnd = { addr: parseAddr("172.18.0.11"), isOwnNode: true };

@@ -20,7 +20,7 @@ export function openedBy(world: World, edits: readonly Edit[], flow?: Flow): Ope
   const opened = new Map<string, Opened>();
   for (const [from, to] of affectedPairs(world, after, edits)) {
     for (const family of FAMILIES) {
-      const difference = differenceOf([world, after], [from.example, to.example], family);
+      const difference = differenceOf([world, after], examplesOf(world, from, to), family);
       if (!isEmptyPorts(difference)) noteAll(opened, { from, to, family, difference, flow });
     }
   }
@@ -79,6 +79,12 @@ function endOf({ cluster }: World, { key }: PodFacts, family: Family): FlowEnd |
 }
 
 type Pair = readonly [PodClass, PodClass];
+
+/** Two pods wherever there are two: what a pod says to itself is not judged. */
+function examplesOf({ cluster }: World, from: PodClass, to: PodClass): readonly [PodFacts, PodFacts] {
+  const another = from === to ? cluster.pods.get(to.keys[1] ?? "") : undefined;
+  return [from.example, another ?? to.example];
+}
 
 /** Of a rule, what its policy's pods may do with those that the rule is about; of a label, what its pods may do and what others may with them. */
 function affectedPairs(world: World, after: World, edits: readonly Edit[]): Set<Pair> {
