@@ -241,8 +241,6 @@ test("the device comes back when somebody removes, replaces or shuts it, and its
   const spoils: (() => void)[] = [
     () => {
       for (const entry of fdb.list(VXLAN_LINK)) if (entry.dst !== undefined) fdb.del(entry);
-    },
-    () => {
       for (const neigh of neighs.list(VXLAN_LINK)) if (neigh.state === "permanent") neighs.del(neigh);
     },
     () => links.del(VXLAN_LINK),

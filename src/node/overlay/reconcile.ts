@@ -52,6 +52,9 @@ export function startOverlay(options: OverlayOptions): Overlay {
 }
 
 const KEY = "overlay";
+
+/** What somebody takes away comes back at once, but not more often: whoever takes it away again and again would have us do nothing else. */
+const MEND_EVERY_MS = 20_000;
 /** For what no event tells of. */
 const RESYNC_MS = 300_000;
 
@@ -62,6 +65,7 @@ class Reconciler implements Overlay {
   readonly #options: OverlayOptions;
   readonly #queue: WorkQueue;
   readonly #becomeReady: () => void;
+  #mendedAtMs = Number.NEGATIVE_INFINITY;
   #underlayLink: string | undefined;
   #watch: { close(): void } | undefined;
 
@@ -84,7 +88,8 @@ class Reconciler implements Overlay {
     // Neighbours come and go all the time on other links; those of our own device only when somebody deletes them.
     this.#watch = route.watch(
       (event) => {
-        if (this.#concerns(event)) this.#queue.add(KEY);
+        if (event.object === "neigh") this.#neighGone(event);
+        else if (this.#concerns(event)) this.#queue.add(KEY);
       },
       ["link", "addr", "route", "neigh"],
     );
@@ -99,11 +104,21 @@ class Reconciler implements Overlay {
     this.#watch?.close();
   }
 
+  /** Forwarding entries are events of this kind too. Ours are permanent: none goes by itself. */
+  #neighGone({ action, link }: RouteEvent): void {
+    if (action !== "del" || link !== VXLAN_LINK) return;
+    const now = performance.now();
+    const waitMs = this.#mendedAtMs + MEND_EVERY_MS - now;
+    if (waitMs > 0) this.#queue.addAfter(KEY, waitMs);
+    else {
+      this.#mendedAtMs = now;
+      this.#queue.add(KEY);
+    }
+  }
+
   /** Our own additions come back as events too; what must be noticed is what others take away, and what the underlay does. */
   #concerns(event: RouteEvent): boolean {
     if (event.object === "route") return event.action === "del";
-    // Forwarding entries are events of this kind too. Ours are permanent: none goes by itself.
-    if (event.object === "neigh") return event.action === "del" && event.link === VXLAN_LINK;
     return event.link === undefined || event.link === VXLAN_LINK || event.link === this.#underlayLink;
   }
 
