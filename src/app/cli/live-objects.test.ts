@@ -23,8 +23,10 @@ function foreign(status: number): Client {
 
 test("a cluster is read by lists alone, also one without ClusterNetworkPolicies or that does not show them", async () => {
   for (const status of [404, 403]) {
-    const { clusterPolicies, policies } = await readObjects(foreign(status));
+    const notes: string[] = [];
+    const { clusterPolicies, policies } = await readObjects(foreign(status), notes);
     assert.deepEqual([clusterPolicies.size, policies.size], [0, 0]);
+    assert.equal(notes.length, status === 403 ? 1 : 0);
   }
   await assert.rejects(readObjects(foreign(500)), { name: "ApiError" });
 });

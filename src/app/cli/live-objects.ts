@@ -15,7 +15,8 @@ import {
 } from "#kube";
 import type { Objects } from "#whatif";
 
-export async function readObjects(client: Client): Promise<Objects> {
+/** What may not be read, and may matter, is put into `notes`. */
+export async function readObjects(client: Client, notes: string[] = []): Promise<Objects> {
   const [namespaces, nodes, pods, services, slices, policies, clusterPolicies] = await Promise.all([
     mapOf(client, NAMESPACES),
     mapOf(client, NODES),
@@ -23,7 +24,7 @@ export async function readObjects(client: Client): Promise<Objects> {
     mapOf(client, SERVICES),
     mapOf(client, ENDPOINT_SLICES),
     mapOf(client, NETWORK_POLICIES),
-    mapOf(client, CLUSTER_NETWORK_POLICIES).catch(noneWhereUnknown),
+    mapOf(client, CLUSTER_NETWORK_POLICIES).catch((err) => noneWhereUnknown(err, notes)),
   ]);
   return { namespaces, nodes, pods, services, slices, policies, clusterPolicies };
 }
@@ -34,7 +35,9 @@ async function mapOf<T extends KubeObject>(client: Client, resource: Resource<T>
 }
 
 /** Most clusters do not have the resource, and some do not let everybody see whether they do. */
-function noneWhereUnknown(err: unknown): Objects["clusterPolicies"] {
-  if (err instanceof ApiError && (err.status.code === 404 || err.status.code === 403)) return new Map();
-  throw err;
+function noneWhereUnknown(err: unknown, notes: string[]): Objects["clusterPolicies"] {
+  const code = err instanceof ApiError ? err.status.code : undefined;
+  if (code !== 404 && code !== 403) throw err;
+  if (code === 403) notes.push("ClusterNetworkPolicies may not be listed here: if there are any, this answer is without them");
+  return new Map();
 }

@@ -283,7 +283,10 @@ suite("what-if", () => {
     assert.deepEqual(check({ always: { from: { namespace: "pay" }, to: db, port: 5432 } }), [
       "pay/job-1 (10.244.0.4) -> shop/db-1 (10.244.0.3) TCP 5432 is denied: NetworkPolicy shop/db (default deny ingress)",
     ]);
-    assert.deepEqual(check({ always: { from: { namespace: "nowhere" }, to: db } }), ["nobody is {namespace:nowhere}"]);
+    for (const kind of ["always", "never"]) {
+      assert.deepEqual(check({ [kind]: { from: { namespace: "nowhere" }, to: db } }), ["nobody is {namespace:nowhere}"]);
+      assert.deepEqual(check({ [kind]: { from: { namespace: "nowhere" }, to: db }, "may-be-nobody": true }), []);
+    }
     assert.match(
       check({ never: { from: { outside: "203.0.113.0/24" }, to: { pods: "app=web" } } })[0] ?? "",
       /^outside \(203\.0\.113\.0\) -> shop\/web-1 .* is allowed/,
@@ -293,6 +296,8 @@ suite("what-if", () => {
   test("expectations that make no sense are refused by the name of the field", () => {
     const refused: [object, RegExp][] = [
       [{ expectation: [] }, /^expectation: is not known/],
+      [{ expectations: [] }, /^expectations: is empty/],
+      [{ expectations: [{ never: { to: "outside" }, "may-be-nobody": 1 }] }, /^expectations\[0\]\.may-be-nobody: must be true or false/],
       [{ expectations: [{ never: { from: "outside" } }] }, /^expectations\[0\]\.never\.to: is missing/],
       [{ expectations: [{ never: { to: "outside", port: "99999" } }] }, /^expectations\[0\]\.never\.port: "99999" is not a port/],
       [{ expectations: [{ never: { to: { pods: "a in b" } } }] }, /^expectations\[0\]\.never\.to\.pods: /],

@@ -38,6 +38,8 @@ export interface Expectation {
   readonly via: Group | undefined;
   /** Undefined: any port at all for `never` and `only-via`, every port for `always`. */
   readonly port: PortExpectation | undefined;
+  /** It holds although one of its groups is nobody; otherwise a label that is misspelt would make a check that cannot fail. */
+  readonly mayBeNobody: boolean;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -48,6 +50,7 @@ export function parseExpectations(value: unknown): Expectation[] {
   onlyKnown(root, "", ["expectations"]);
   const list = root["expectations"];
   if (!Array.isArray(list)) throw new InputError("expectations", "must be a list");
+  if (list.length === 0) throw new InputError("expectations", "is empty, and so would always hold");
   return list.map((each: unknown, i) => parseOne(each, `expectations[${i}]`));
 }
 
@@ -55,7 +58,7 @@ const KINDS = ["never", "always", "only-via"] as const;
 
 function parseOne(value: unknown, at: string): Expectation {
   const fields = fieldsOf(value, at);
-  onlyKnown(fields, at, ["name", ...KINDS]);
+  onlyKnown(fields, at, ["name", "may-be-nobody", ...KINDS]);
   const kinds = KINDS.filter((kind) => fields[kind] !== undefined);
   const [kind] = kinds;
   if (kind === undefined || kinds.length > 1) throw new InputError(at, `must have one of ${KINDS.join(", ")}`);
@@ -72,7 +75,9 @@ function parseOne(value: unknown, at: string): Expectation {
   const text = `${kind} ${from.text} -> ${to.text}${port === undefined ? "" : ` ${String(given["port"])}`}${via === undefined ? "" : ` but ${via.text}`}`;
   const name = fields["name"];
   if (name !== undefined && typeof name !== "string") throw new InputError(`${at}.name`, "must be text");
-  return { kind, name: name ?? text, from, to, via, port };
+  const mayBeNobody = fields["may-be-nobody"] ?? false;
+  if (typeof mayBeNobody !== "boolean") throw new InputError(`${at}.may-be-nobody`, "must be true or false");
+  return { kind, name: name ?? text, from, to, via, port, mayBeNobody };
 }
 
 const EVERYBODY: Group = {

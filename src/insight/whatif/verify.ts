@@ -35,13 +35,12 @@ export function verify(expectations: readonly Expectation[], input: VerifyInput)
 }
 
 function counterexample(expectation: Expectation, input: VerifyInput): string | undefined {
-  const { kind, from, to, via } = expectation;
+  const { from, to, via, mayBeNobody } = expectation;
+  const nobody = [from, to, via].find((group) => group !== undefined && membersOf(group, input).length === 0);
+  if (nobody !== undefined && !mayBeNobody) return `nobody is ${nobody.text}`;
   const targets = membersOf(to, input);
   const excused = new Set(via === undefined ? [] : membersOf(via, input).map(({ name }) => name));
   const sources = membersOf(from, input).filter(({ name }) => !excused.has(name));
-  if (kind === "always" && (sources.length === 0 || targets.length === 0)) {
-    return `nobody is ${sources.length === 0 ? from.text : to.text}`;
-  }
   const byAtom = (members: readonly Member[]): [Atom, Member[]][] => [...Map.groupBy(members, ({ atom }) => atom)];
   const targetAtoms = byAtom(targets);
   for (const [sourceAtom, own] of byAtom(sources)) {

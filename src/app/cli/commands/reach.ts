@@ -7,6 +7,7 @@ import { type Cell, PortSets, parsePortExpectation, partition, Reach, type Table
 import { readObjects } from "../live-objects.ts";
 import { isReached, type PodProbe, probeAll } from "../probing.ts";
 import { type Measured, reachJson, reachText } from "../reach-text.ts";
+import { paint } from "../terminal.ts";
 import { type ClusterChoice, chosenClient } from "./what-if.ts";
 
 export interface ReachOptions extends ClusterChoice {
@@ -46,7 +47,9 @@ async function foresee(
   { options, ports }: { readonly options: ReachOptions; readonly ports: readonly TablePort[] },
 ): Promise<Cell[]> {
   if (client === undefined) return [];
-  const world = worldOf(await readObjects(client));
+  const unread: string[] = [];
+  const world = worldOf(await readObjects(client, unread));
+  for (const note of unread) process.stderr.write(`${paint("yellow", "note:", process.stderr)} ${note}\n`);
   const parts = partition([world]);
   const sets = new PortSets();
   const running = [...world.pods.values()].filter(({ isPeer, nodeName }) => isPeer && nodeName !== "");

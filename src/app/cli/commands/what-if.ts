@@ -52,14 +52,16 @@ export function chosenClient({ name, context, kubeconfig }: ClusterChoice): Http
 /** The exit code: 1 where an expectation would not hold. */
 export async function whatIfCommand(options: WhatIfOptions): Promise<number> {
   const given = readPlacedManifests(options.filename);
+  if (given.length === 0) throw new InputError("--filename", `there are no objects in ${options.filename.join(", ")}`);
   const objects = options.delete ? given : checkedObjects(given, options.namespace);
   const expectations = options.failOn === undefined ? [] : readExpectations(options.failOn);
   const client = chosenClient(options);
   try {
-    const live = await readObjects(client);
+    const unread: string[] = [];
+    const live = await readObjects(client, unread);
     const { notes: unknown, ...seen } = isForeign(options) ? NO_CONNECTIONS : await readConnections(client, live.nodes.keys());
     const { objects: after, notes } = applyChanges(live, { objects, isDelete: options.delete, namespace: options.namespace });
-    const answer = whatIf({ before: live, after, ...seen, notes: [...notes, ...unknown] });
+    const answer = whatIf({ before: live, after, ...seen, notes: [...notes, ...unread, ...unknown] });
     const { partition, sets, after: reach } = answer.worlds;
     const broken = verify(expectations, { partition, sets, reach });
     print(answer, { broken, expectations }, options.output);
