@@ -201,8 +201,8 @@ const PATHS: readonly Fault[] = [
     name: "missing route",
     ...commands(
       "pod/web",
-      ["ip route show default > /tmp/trace-route; ip route del default"],
-      ["ip route add $(cat /tmp/trace-route) onlink; rm /tmp/trace-route"],
+      ["ip route del default"],
+      ["ip route add default via $(ip -4 -o addr show eth0 | sed 's/.*inet \\([0-9]*[.][0-9]*[.][0-9]*\\)[.].*/\\1.1/') dev eth0 onlink"],
     ),
     question: toDb,
     cause: "no route",

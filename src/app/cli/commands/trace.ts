@@ -51,13 +51,25 @@ export async function traceIn(client: HttpClient, from: string, to: string, opti
     sandboxObserver(clusterPaths(runningCluster(options.name).home).controlSocket),
   ];
   const [objects, { reports, problems }] = await Promise.all([listObjects(client), gatherReports(doors)]);
-  for (const problem of problems) process.stderr.write(`${paint("yellow", "note:", process.stderr)} ${problem}\n`);
+  for (const problem of problems) note(problem);
   const { namespace, port, protocol, probe: probes } = options;
   const family = familyOf(options);
   return await run(
     { from, to, namespace, ...(port !== undefined && { port }), ...(protocol && { protocol }), ...(family && { family }) },
-    { objects, reports, doors, probes, serviceReport: (node, key) => serviceReport(client, node, key) },
+    { objects, reports, doors, probes, serviceReport: (node, key) => reportOf(client, node, key) },
   );
+}
+
+/** What a node does for a Service; said where the model does not know its rules. */
+async function reportOf(client: HttpClient, node: string, key: string): ReturnType<typeof serviceReport> {
+  const report = await serviceReport(client, node, key);
+  const mode = report?.mode ?? "nftables";
+  if (mode !== "nftables") note(`the prediction does not know how Services are translated in proxy mode ${mode}: go by what is observed`);
+  return report;
+}
+
+function note(text: string): void {
+  process.stderr.write(`${paint("yellow", "note:", process.stderr)} ${text}\n`);
 }
 
 function familyOf({ ipv4, ipv6 }: Pick<TraceOptions, "ipv4" | "ipv6">): Family | undefined {
