@@ -199,7 +199,7 @@ export interface TraceSighting {
   readonly hook?: string;
   readonly priority?: number;
   readonly handle?: number;
-  /** Of the rule, or of the set element that decided where a verdict map did and the rule itself has none. */
+  /** Of the rule. Which element of a verdict map decided is not told by the kernel. */
   readonly comment?: string;
   /** The rule as nft text, where it is known. */
   readonly rule?: string;
